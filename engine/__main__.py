@@ -1,0 +1,5 @@
+"""``python -m engine`` is ``orderd-engine``."""
+
+from engine.cli import main
+
+main()

@@ -1,0 +1,5 @@
+"""``python -m orderd`` is ``orderd``."""
+
+from orderd.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""orderctl: a client of orderd for people and scripts."""

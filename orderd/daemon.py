@@ -1,0 +1,264 @@
+"""The daemon: opens journal and sockets, runs the gateway's tasks under supervision, and ends them in order.
+
+Nurseries, outer to inner::
+
+    embedded engine > journal writer, commits, UDP sender > listener, one task a client
+
+End: stop reading, let what is in flight be confirmed, answer the rest as UNKNOWN, commit, say goodbye to the engine, close. A kill in
+the middle of any of it loses nothing.
+"""
+
+import signal
+import socket
+from typing import Final
+
+import trio
+from trio_util import AsyncValue
+
+from orderd.config import Settings
+from orderd.dispatch.batching import BatchingSettings
+from orderd.dispatch.book_queries import Query
+from orderd.dispatch.transport import TransportState
+from orderd.dispatch.udp_sender import UdpSender
+from orderd.embedded_engine import EmbeddedEngine
+from orderd.gateway import Gateway, GatewaySettings
+from orderd.info import daemon_info
+from orderd.intake.context import LiveSettings
+from orderd.intake.intake import IntakeLimits
+from orderd.intake.listener import Listener, bind
+from orderd.intake.pending import Unfinished
+from orderd.journal import JournalWriter, RealDisk, open_journal
+from orderd.journal.errors import JournalError, JournalFull
+from orderd.journal.journal import Journal
+from orderd.link.report_intake import Delivery
+from orderd.link.sender import Connected, SenderSettings
+from orderd.orders.desk import MODE_NAMES, DeskLimits
+from orderd.orders.entries import Entry
+from orderd.runtime.addresses import parse_address
+from orderd.runtime.clock import Clock, Entropy, SystemClock, SystemEntropy
+from orderd.runtime.datagrams import DatagramSocket, UdpSocket
+from orderd.runtime.keys import read_key
+from orderd.runtime.log import get_logger
+from orderd.runtime.notify import notify
+from orderd.runtime.settings import flatten
+
+APPLICATION: Final = b"orderd"
+REPORTS_LINGER_S: Final = 0.001
+"""How long reports alone wait for orders to be committed with."""
+FULL_RETRY_S: Final = 0.5
+DRAIN_SHARE: Final = 0.7
+"""Of the time that a shutdown may take, what waiting for confirmations may use."""
+JOURNAL_FAILURE_S: Final = 1.0
+"""How long clients have to read that the journal failed."""
+
+log = get_logger("orderd")
+
+
+def gateway_settings(settings: Settings) -> GatewaySettings:
+    """The settings in the terms of the gateway's parts."""
+    limits, udp = settings.limits, settings.udp
+    return GatewaySettings(
+        instruments=settings.instruments,
+        desk=DeskLimits(
+            limits.orders_unconfirmed_max,
+            limits.orders_remembered_max,
+            settings.executions.kept,
+            settings.journal.segment_bytes // 4,
+        ),
+        link=SenderSettings(
+            datagram_bytes_max=udp.datagram_bytes_max,
+            window_datagrams=udp.window_datagrams,
+            timeout_initial=udp.timeout_initial_ms / 1000,
+            timeout_minimum=udp.timeout_min_ms / 1000,
+            retransmits_max=udp.retransmits_max,
+            probe_interval=udp.probe_interval_ms / 1000,
+            report_poll=udp.report_poll_ms / 1000,
+        ),
+        batching=BatchingSettings(settings.batch.orders_max, settings.batch.linger_ms / 1000),
+        intake=IntakeLimits(settings.listen.clients_max, limits.query_bytes_max, limits.reply_bytes_max),
+        shown=flatten(settings),
+    )
+
+
+class Daemon:
+    """The tasks around a gateway. ``journal`` is open and not read yet; ``sock`` leads to the engine."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        journal: Journal,
+        sock: DatagramSocket,
+        secret: bytes,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.started_at = clock.monotonic()
+        self.gateway = Gateway(
+            gateway_settings(settings),
+            LiveSettings(MODE_NAMES[settings.mode], settings.reply_timeout_ms / 1000),
+            journal_room=lambda: self.writer.room,
+            room_reserved=settings.journal.segment_bytes // 8,
+            info=lambda: daemon_info(self),
+            ask_book=self._ask_book,
+        )
+        nonce = entropy.u64()
+        journal.commit(self.gateway.restore(journal.replay(), nonce))
+        desk = self.gateway.desk
+        log.info(
+            "journal read",
+            orders=desk.table.end - 1,
+            unconfirmed=desk.unconfirmed,
+            executions=desk.executions.last,
+            epoch=desk.epoch,
+            session=f"{journal.journal_id:016x}",
+        )
+        self.writer = JournalWriter(journal, settings.journal)
+        self.udp = UdpSender(
+            self.gateway.open_link(journal.journal_id, nonce, secret),
+            sock,
+            clock,
+            release=self.gateway.release,
+            deliver=self._deliver,
+            connected=self._connected,
+        )
+        self._staged = trio.Event()
+        self._orders_staged = trio.Event()
+        self._unconfirmed = AsyncValue(desk.unconfirmed)
+        self._is_settled = AsyncValue(True)
+        self._listener: Listener
+
+    # --- tasks --------------------------------------------------------------------------------------------------------
+
+    async def run(self, listening: socket.socket) -> None:
+        """Until a signal or a failure.
+
+        Raises :class:`~orderd.journal.errors.JournalError`, :class:`~orderd.link.errors.LinkError`,
+        :class:`~orderd.orders.errors.ReportMismatch`.
+        """
+        self._listener = Listener(self.gateway.intake, listening, self.clock, self._note_staged)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.writer.run)
+            nursery.start_soon(self._commit_forever)
+            nursery.start_soon(self.udp.run)
+            await nursery.start(self._listener.run)
+            log.info("ready", socket=self.settings.listen.socket, mode=self.settings.mode)
+            notify("READY=1")
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                async for number in signals:
+                    log.info("stopping", signal=signal.Signals(number).name)
+                    break
+            notify("STOPPING=1")
+            await self._stop()
+            nursery.cancel_scope.cancel()
+
+    async def _stop(self) -> None:
+        timeout = self.settings.shutdown_timeout_ms / 1000
+        with trio.move_on_after(timeout):
+            self._listener.stop_reading()
+            with trio.move_on_after(timeout * DRAIN_SHARE):
+                while self._unconfirmed.value and self.udp.state is not TransportState.ENGINE_DOWN:
+                    await self._unconfirmed.wait_transition()
+            await self._listener.close(Unfinished.SHUTDOWN, timeout * (1 - DRAIN_SHARE) / 2)
+            await self._is_settled.wait_value(True)
+            self.udp.flush(self.clock.monotonic())
+            self.udp.say_goodbye()
+
+    async def _commit_forever(self) -> None:
+        desk = self.gateway.desk
+        while True:
+            await self._staged.wait()
+            if not desk.has_orders_staged:
+                with trio.move_on_after(REPORTS_LINGER_S):
+                    await self._orders_staged.wait()
+            self._staged, self._orders_staged = trio.Event(), trio.Event()
+            await self._commit(self.gateway.take_entries())
+            self.gateway.committed()
+            self.udp.flush(self.clock.monotonic())
+            self._listener.wake()
+            self._note_staged()
+
+    async def _commit(self, entries: list[Entry]) -> None:
+        try:
+            while True:
+                try:
+                    await self.writer.commit(entries)
+                except JournalFull as error:
+                    # Nothing of it was written, so it may be tried again; new orders are refused meanwhile.
+                    log.error("journal is full", reason=str(error))
+                    await trio.sleep(FULL_RETRY_S)
+                else:
+                    return
+        except JournalError:
+            await self._listener.close(Unfinished.JOURNAL, JOURNAL_FAILURE_S)
+            raise
+
+    # --- what the parts tell ------------------------------------------------------------------------------------------
+
+    def _note_staged(self) -> None:
+        """Something was taken in, or was just committed."""
+        desk = self.gateway.desk
+        if desk.has_orders_staged:
+            self._orders_staged.set()
+        if desk.has_anything_staged:
+            self._staged.set()
+        self._unconfirmed.value = desk.unconfirmed
+        self._is_settled.value = desk.is_settled
+
+    def _deliver(self, deliveries: list[Delivery]) -> None:
+        if deliveries:
+            self.gateway.deliver(deliveries)
+            self._note_staged()
+        self._listener.wake()
+        self.gateway.desk.trim()
+
+    def _connected(self, event: Connected) -> None:
+        self.gateway.connected(event)
+        self._note_staged()
+
+    def _ask_book(self, instrument: int, depth: int, done: object) -> None:
+        now = self.clock.monotonic()
+        expires_at = now + self.gateway.live.reply_timeout
+        self.udp.books.ask(Query(instrument, depth, expires_at, done))  # type: ignore[arg-type]
+        self.udp.flush(now)
+
+
+async def run(settings: Settings) -> None:
+    """The whole life of the process.
+
+    Raises what :meth:`Daemon.run` does, and for a start that cannot be: :class:`~orderd.runtime.keys.KeyFileError`,
+    :class:`~orderd.intake.listener.SocketInUse`, :class:`~orderd.embedded_engine.EmbeddedEngineFailed`, OSError,
+    :class:`~orderd.orders.entries.EntryError`, :class:`~orderd.orders.desk.InstrumentsChanged`.
+    """
+    clock, entropy = SystemClock(), SystemEntropy()
+    journal = open_journal(settings.journal, APPLICATION, RealDisk(), entropy_u64=entropy.u64())
+    try:
+        listening = bind(settings.listen.socket, settings.listen.socket_mode_bits)
+        try:
+            await _run_with_engine(settings, journal, listening, clock, entropy)
+        finally:
+            listening.close()
+    finally:
+        journal.close()
+    log.info("stopped")
+
+
+async def _run_with_engine(
+    settings: Settings, journal: Journal, listening: socket.socket, clock: Clock, entropy: Entropy
+) -> None:
+    async with trio.open_nursery() as nursery:
+        if settings.engine.embedded:
+            engine = EmbeddedEngine.prepare(settings)
+            address, secret = engine.socket.address, engine.secret
+            nursery.start_soon(engine.run)
+        else:
+            address, secret = parse_address(settings.engine.udp), read_key(settings.engine.key_file)
+        sock = UdpSocket.connected(address)
+        try:
+            daemon = Daemon(settings, journal, sock, secret, clock=clock, entropy=entropy)
+            await daemon.run(listening)
+        finally:
+            sock.close()
+        nursery.cancel_scope.cancel()

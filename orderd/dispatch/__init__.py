@@ -1,0 +1,1 @@
+"""From durable orders to datagrams: when an order is due, what carries it, and whether the engine answers."""

@@ -1,0 +1,139 @@
+"""The gateway: desk, link, batching and intake, joined. Pure; the daemon's tasks call it and do what it says.
+
+The flow of an order: :meth:`Gateway.feed` stages it; the commit task makes durable what :meth:`Gateway.take_entries` gave and says so with
+:meth:`Gateway.committed`; :meth:`Gateway.release` lets the link send what is due; :meth:`Gateway.deliver` takes the reports, which are
+staged for the next commit. After each of these, the replies that have become ready are collected with ``intake.wake``.
+"""
+
+from collections.abc import Callable, Iterable
+from math import inf
+
+import attrs
+
+from orderd.dispatch.batching import BatchingPolicy, BatchingSettings
+from orderd.intake.context import BookQuery, Info, LiveSettings, Services
+from orderd.intake.intake import Intake, IntakeLimits
+from orderd.link.report_intake import Delivery
+from orderd.link.sender import Connected, Identity, SenderSettings, SessionSender
+from orderd.orders.desk import Desk, DeskLimits
+from orderd.orders.entries import Entry
+from orderd.orders.table import Path
+from orderd.runtime.instruments import InstrumentTable
+
+
+@attrs.frozen
+class GatewaySettings:
+    """What the gateway needs of the settings, in its parts' own terms."""
+
+    instruments: InstrumentTable
+    desk: DeskLimits
+    link: SenderSettings
+    batching: BatchingSettings
+    intake: IntakeLimits
+    shown: dict[str, str]
+    """Dotted key and value of each setting, for CONFIG GET."""
+
+
+class Gateway:
+    """Everything between the clients' socket and the engine's that decides."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        live: LiveSettings,
+        *,
+        journal_room: Callable[[], int],
+        room_reserved: int,
+        info: Callable[[], Info],
+        ask_book: Callable[[int, int, Callable[[BookQuery], None]], object],
+    ) -> None:
+        self.live = live
+        self.desk = Desk(settings.instruments, settings.desk, journal_room, room_reserved)
+        services = Services(
+            desk=self.desk,
+            live=live,
+            info=info,
+            settings=settings.shown,
+            sent_end=lambda: max(self.link.sent_end, self._restored_end),
+            commits_wanted=lambda: self.desk.commits_wanted,
+            ask_book=ask_book,
+        )
+        self.intake = Intake(services, settings.intake)
+        self._settings = settings
+        self._restored_end = 1
+        self._engine_is_known = False
+        self.link: SessionSender
+        self._batching: BatchingPolicy
+
+    # --- start --------------------------------------------------------------------------------------------------------
+
+    def restore(self, journal: Iterable[Entry], nonce: int) -> list[Entry]:
+        """Read the journal; what to commit before the link is opened.
+
+        Raises :class:`~orderd.orders.entries.EntryError`, :class:`~orderd.orders.desk.InstrumentsChanged`,
+        :class:`~orderd.orders.errors.ReportMismatch`.
+        """
+        for kind, payload in journal:
+            self.desk.restore(kind, payload)
+        self._restored_end = self.desk.committed_end
+        return self.desk.start(nonce)
+
+    def open_link(self, session: int, nonce: int, secret: bytes) -> SessionSender:
+        """The link of this start; all that is restored and unconfirmed is due."""
+        desk = self.desk
+        digests = {instrument.id: instrument.digest for instrument in desk.instruments}
+        self.link = SessionSender(
+            Identity(session, desk.epoch, nonce, secret, digests),
+            self._settings.link,
+            desk.table.records,
+            acknowledged=desk.outcomes.confirmed_end,
+            reports_wanted=desk.reports_next,
+            engine=desk.engine,
+        )
+        self._batching = BatchingPolicy(self._settings.batching, desk.committed_end)
+        self._engine_is_known = desk.engine != 0
+        if self._engine_is_known:
+            self.link.release(desk.committed_end, inf)
+        self.intake.update_marks()
+        self._update_watch()
+        return self.link
+
+    # --- commits ------------------------------------------------------------------------------------------------------
+
+    def take_entries(self) -> list[Entry]:
+        """What to commit now; see :meth:`orderd.orders.desk.Desk.take_entries`."""
+        return self.desk.take_entries()
+
+    def committed(self) -> None:
+        """It is durable."""
+        group = self.desk.committed()
+        if group is not None:
+            self._batching.add(group)
+        self.link.reports_journaled = self.desk.reports_journaled
+        self._engine_is_known = self.desk.engine_is_journaled
+        self._update_watch()
+
+    # --- the link -----------------------------------------------------------------------------------------------------
+
+    def release(self, now: float) -> float:
+        """Let the link send what is due; when to ask again.
+
+        Nothing is due before the journal knows which engine it works with: a restart must find the same one.
+        """
+        if self._engine_is_known:
+            self.link.release(self._batching.advance(now), self._batching.intake_time)
+            return self._batching.wake_at()
+        return inf
+
+    def connected(self, event: Connected) -> None:
+        """The engine answered."""
+        self.desk.note_engine(event.engine)
+
+    def deliver(self, deliveries: list[Delivery]) -> None:
+        """Reports that came over UDP, in order. Raises :class:`~orderd.orders.errors.ReportMismatch`."""
+        for delivery in deliveries:
+            self.desk.apply(delivery, Path.UDP)
+        self._update_watch()
+
+    def _update_watch(self) -> None:
+        self.link.watch = self.desk.table.open > 0 or self.desk.committed_end > self.desk.outcomes.confirmed_end

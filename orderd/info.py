@@ -1,0 +1,71 @@
+"""What INFO shows."""
+
+import os
+from typing import TYPE_CHECKING
+
+from orderd import __version__
+from orderd.intake.context import Info
+from orderd.intake.server_commands import MODE_OF
+from orderd.orders.table import Path
+
+if TYPE_CHECKING:
+    from orderd.daemon import Daemon
+
+
+def daemon_info(daemon: "Daemon") -> Info:
+    """Values by section and name. Totals count from the start of the process."""
+    gateway, udp, writer = daemon.gateway, daemon.udp, daemon.writer
+    desk, link = gateway.desk, gateway.link
+    confirmed = desk.outcomes.counters.confirmed
+    round_trip = link.round_trip
+    return {
+        "Server": {
+            "orderd_version": __version__,
+            "process_id": os.getpid(),
+            "uptime_in_seconds": int(daemon.clock.monotonic() - daemon.started_at),
+            "mode": MODE_OF[gateway.live.mode].decode(),
+            "socket": daemon.settings.listen.socket,
+        },
+        "Clients": {
+            "clients": len(gateway.intake),
+            "connections_total": gateway.intake.connections_total,
+            "commands_total": gateway.intake.commands_total,
+        },
+        "Transport": {
+            "transport_state": udp.state.value,
+            "engine": f"{link.engine:016x}",
+            "udp_batches_sent_total": link.counters.orders_frames,
+            "udp_retransmits_total": link.counters.retransmits,
+            "udp_polls_total": link.counters.polls,
+            "udp_datagrams_sent_total": udp.counters.sent,
+            "udp_datagrams_received_total": udp.counters.received,
+            "udp_datagrams_rejected_total": udp.counters.rejected,
+            "udp_in_flight": link.in_flight,
+            "udp_round_trip_us": int(round_trip.smoothed * 1e6),
+            "udp_timeout_us": int(round_trip.timeout * 1e6),
+        },
+        "Orders": {
+            "orders_received_total": desk.received,
+            "orders_queued": desk.committed_end - link.next_sequence,
+            "orders_unconfirmed": max(0, link.next_sequence - desk.outcomes.confirmed_end),
+            "orders_open": desk.table.open,
+            "orders_remembered": desk.table.done,
+            "orders_confirmed_udp_total": confirmed[Path.UDP],
+            "orders_confirmed_grpc_total": confirmed[Path.GRPC],
+            "orders_rejected_total": desk.outcomes.counters.rejected,
+            "orders_last_id": desk.table.end - 1,
+        },
+        "Journal": {
+            "journal_commits_total": writer.commits,
+            "journal_commits_inline_total": writer.commits_inline,
+            "journal_bytes_total": writer.bytes,
+            "journal_segments": writer.segments,
+            "journal_room_bytes": writer.room,
+            "journal_session": f"{writer.journal_id:016x}",
+            "journal_epoch": desk.epoch,
+        },
+        "Executions": {
+            "executions_first_id": desk.executions.first,
+            "executions_last_id": desk.executions.last,
+        },
+    }

@@ -1,0 +1,125 @@
+"""The one table of commands: what is parsed, dispatched, told by COMMAND and written in docs/COMMANDS.md. Pure."""
+
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from typing import Final
+
+import attrs
+
+from orderd.intake.context import Context
+from orderd.intake import replies
+from orderd.intake.pending import Pending
+from orderd.orders.errors import Refused
+
+Reply = bytes | Pending
+Handler = Callable[[Context, list[bytes]], Reply | list[Reply]]
+"""Takes the words behind the command's name. May raise :class:`orderd.orders.errors.Refused`."""
+
+
+class Role(IntEnum):
+    """What a client must be allowed to do."""
+
+    ANY = 0
+    READ = 1
+    TRADE = 2
+    ADMIN = 3
+
+
+@attrs.frozen
+class Command:
+    """``name`` may be two words. ``arity`` as Redis counts it: all words, negative for at least so many."""
+
+    name: str
+    arity: int
+    role: Role
+    group: str
+    arguments: str
+    summary: str
+    reply: str
+    handler: Handler
+    example: str = ""
+    immediate: bool = False
+    """Whether it is done at once within MULTI too, instead of being queued."""
+
+    def takes(self, words: int) -> bool:
+        """Whether a request of so many words, the name's included, has the right number."""
+        return words == self.arity if self.arity > 0 else words >= -self.arity
+
+
+class CommandTable:
+    """Commands by name; case of the words does not matter."""
+
+    def __init__(self) -> None:
+        self._commands: dict[bytes, Command] = {}
+        self._containers: set[bytes] = set()
+        self._later: set[bytes] = set()
+
+    def __iter__(self) -> Iterator[Command]:
+        return iter(self._commands.values())
+
+    def __len__(self) -> int:
+        return len(self._commands)
+
+    def add(
+        self,
+        name: str,
+        arity: int,
+        *,
+        role: Role,
+        group: str,
+        arguments: str = "",
+        summary: str,
+        reply: str,
+        example: str = "",
+        immediate: bool = False,
+    ) -> Callable[[Handler], Handler]:
+        """Decorator: ``handler`` is what ``name`` does."""
+
+        def register(handler: Handler) -> Handler:
+            command = Command(name, arity, role, group, arguments, summary, reply, handler, example, immediate)
+            self._commands[name.encode()] = command
+            if " " in name:
+                self._containers.add(name.split()[0].encode())
+            return handler
+
+        return register
+
+    def add_later(self, *names: str) -> None:
+        """Names that will exist and are not built yet."""
+        self._later.update(name.encode() for name in names)
+
+    def is_later(self, words: list[bytes]) -> str | None:
+        """The name of a command that is not built yet, if ``words`` ask for one."""
+        for count in (2, 1):
+            name = b" ".join(words[:count]).upper()
+            if name in self._later:
+                return name.decode()
+        return None
+
+    def find(self, words: list[bytes]) -> tuple[Command, int] | None:
+        """The command that ``words`` ask for and how many of them are its name."""
+        first = words[0].upper()
+        if first in self._containers and len(words) > 1:
+            command = self._commands.get(first + b" " + words[1].upper())
+            if command is not None:
+                return command, 2
+        command = self._commands.get(first)
+        return (command, 1) if command is not None else None
+
+    def by_name(self, name: bytes) -> Command | None:
+        """``name`` as one of the table's names, in any case; a container's with ``|`` or a space."""
+        return self._commands.get(name.upper().replace(b"|", b" "))
+
+
+TABLE: Final = CommandTable()
+"""Filled by the modules that hold the handlers."""
+
+
+def run(context: Context, command: Command, args: list[bytes]) -> list[Reply]:
+    """Do ``command``; a refusal is its reply."""
+    context.client.last_command = command.name.lower()
+    try:
+        reply = command.handler(context, args)
+    except Refused as refused:
+        return [replies.error(refused.word, str(refused))]
+    return reply if isinstance(reply, list) else [reply]

@@ -1,0 +1,185 @@
+"""Intake: from a client's bytes to staged orders and replies. Pure; the listener is the shell around it.
+
+A chunk is processed at once, without waiting for anything: each command of it is checked and staged, and its reply is either ready or
+waits its turn. Orders count only when their command is complete; one cut off by a hang-up never becomes an order.
+"""
+
+from collections.abc import Iterable
+
+import attrs
+
+from orderd.intake import order_commands, replies, server_commands, transaction_commands, words
+from orderd.intake.command_table import TABLE, Command, run
+from orderd.intake.context import Client, Context, Services
+from orderd.intake.pending import Mark, Unfinished, Waiter, WaitList
+from orderd.intake.resp import CommandReader
+
+COMMAND_MODULES = (order_commands, server_commands, transaction_commands)
+"""They fill the table as they are imported."""
+
+
+@attrs.frozen
+class IntakeLimits:
+    """The meaning of each is that of the setting with its name."""
+
+    clients_max: int = 1024
+    query_bytes_max: int = 1048576
+    reply_bytes_max: int = 8388608
+
+
+@attrs.define(eq=False)
+class Connection:
+    """A client and what is on its way to it."""
+
+    client: Client
+    reader: CommandReader
+    out: bytearray = attrs.field(factory=bytearray)
+    """Replies to be written."""
+    overflowed: bool = False
+
+
+class Intake:
+    """All connections. ``wake`` returns those that have something to be written."""
+
+    def __init__(self, services: Services, limits: IntakeLimits) -> None:
+        self.wait_list = WaitList()
+        self.connections_total = 0
+        self.commands_total = 0
+        self._services = services
+        self._limits = limits
+        self._connections: dict[int, Connection] = {}
+        self._clients: dict[int, Client] = {}
+        self._by_waiter: dict[Waiter, Connection] = {}
+        self._settled: list[Connection] = []
+        self._kill = False
+        self.update_marks()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    # --- connections --------------------------------------------------------------------------------------------------
+
+    def connect(self, address: str, now: float) -> Connection | bytes:
+        """A new connection, or what to tell it before it is closed."""
+        if len(self._connections) >= self._limits.clients_max:
+            return replies.error("LIMIT", f"clients_max {self._limits.clients_max} is reached")
+        self.connections_total += 1
+        client = Client(self.connections_total, Waiter(), address, now)
+        connection = Connection(client, CommandReader(query_bytes_max=self._limits.query_bytes_max))
+        self._connections[client.id] = connection
+        self._clients[client.id] = client
+        self._by_waiter[client.waiter] = connection
+        return connection
+
+    def disconnect(self, connection: Connection) -> None:
+        """It is gone. What it was told, or had sent completely, stands."""
+        client = connection.client
+        client.waiter.replies.clear()
+        client.waiter.registration = 0
+        self._connections.pop(client.id, None)
+        self._clients.pop(client.id, None)
+        self._by_waiter.pop(client.waiter, None)
+
+    def feed(self, connection: Connection, chunk: bytes, now: float, now_ns: int) -> None:
+        """Process what a client sent."""
+        client, reader = connection.client, connection.reader
+        context = Context(
+            self._services, client, self._clients, now, now_ns, lambda _: self._settled.append(connection)
+        )
+        for request in reader.feed(chunk):
+            if client.closing:
+                return
+            self._process(context, request)
+        if reader.error is not None and not client.closing:
+            client.waiter.add(replies.error("ERR", f"Protocol error: {reader.error}"))
+            client.closing = True
+        self._collect(connection, now)
+
+    # --- waking -------------------------------------------------------------------------------------------------------
+
+    def update_marks(self) -> None:
+        """Take over how far the desk has come."""
+        desk, marks = self._services.desk, self.wait_list.marks
+        marks[Mark.COMMITTED] = desk.committed_end
+        marks[Mark.CONFIRMED] = min(desk.outcomes.confirmed_end, desk.committed_end)
+        marks[Mark.JOURNALED] = desk.reports_journaled
+        marks[Mark.EXECUTED] = desk.executions.next
+        marks[Mark.COMMITS] = desk.commits
+
+    def wake(self, now: float) -> Iterable[Connection]:
+        """Collect the replies that have become ready; the connections that have something to be written."""
+        self.update_marks()
+        woken = {self._by_waiter[w]: None for w in self.wait_list.ready(now) if w in self._by_waiter}
+        if self._settled:
+            woken.update(dict.fromkeys(self._settled))
+            self._settled.clear()
+        for connection in woken:
+            self._collect(connection, now)
+        return woken
+
+    def give_up(self, unfinished: Unfinished) -> Iterable[Connection]:
+        """Answer all that waits: what has come as it is, the rest as UNKNOWN."""
+        self.update_marks()
+        for connection in self._connections.values():
+            connection.out += self.wait_list.give_up(connection.client.waiter, unfinished)
+        return self._connections.values()
+
+    @property
+    def patience(self) -> float:
+        """How long a reply may take, in seconds."""
+        return self._services.live.reply_timeout
+
+    def take_killed(self) -> list[Connection]:
+        """Connections that a client asked to close."""
+        if not self._kill:
+            return []
+        self._kill = False
+        return [connection for connection in self._connections.values() if connection.client.killed]
+
+    def _collect(self, connection: Connection, now: float) -> None:
+        if connection.overflowed:
+            connection.client.waiter.replies.clear()
+            return
+        connection.out += self.wait_list.collect(connection.client.waiter, now)
+        if len(connection.out) > self._limits.reply_bytes_max:
+            # Said in its place behind the replies that are whole; the orders of those that are not given live on.
+            connection.out += replies.error(
+                "LIMIT", f"reply_bytes_max {self._limits.reply_bytes_max}: replies are not read"
+            )
+            connection.client.waiter.replies.clear()
+            connection.overflowed = connection.client.closing = True
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    def _process(self, context: Context, request: list[bytes]) -> None:
+        client = context.client
+        client.commands += 1
+        self.commands_total += 1
+        found = TABLE.find(request)
+        objection = _objection(found, request)
+        queueing = client.transaction
+        if objection is not None or found is None:
+            client.transaction_failed = queueing is not None
+            client.waiter.add(objection or b"")
+        elif queueing is not None and not found[0].immediate:
+            queueing.append((found[0], request[found[1] :]))
+            client.waiter.add(replies.QUEUED)
+        else:
+            for reply in run(context, found[0], request[found[1] :]):
+                client.waiter.add(reply)
+            self._kill = self._kill or found[0].name == "CLIENT KILL"
+
+
+def _objection(found: tuple[Command, int] | None, request: list[bytes]) -> bytes | None:
+    """Why a request is none of the commands that exist."""
+    if found is None:
+        later = TABLE.is_later(request)
+        if later is not None:
+            return replies.error("BADORDER", f"{later} is not supported")
+        if request[0].upper() == b"WATCH":
+            return replies.error("ERR", "WATCH is not supported: orders are not keys")
+        return replies.error("ERR", f"unknown command {words.shown(request[0])}")
+    command = found[0]
+    if not command.takes(len(request)):
+        return replies.error("ERR", f"wrong number of arguments for '{command.name.lower()}' command")
+    return None

@@ -1,0 +1,241 @@
+"""The Unix socket: accepts clients, reads chunks, writes replies. Decides nothing.
+
+Reading and writing are done on the bare socket, without a task switch when the kernel is ready; a client that does not read
+gets a task of its own that waits for it, and nobody else notices.
+"""
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+
+from orderd.intake.intake import Connection, Intake
+from orderd.intake.pending import Unfinished
+from orderd.runtime.clock import Clock
+from orderd.runtime.log import get_logger
+
+CHUNK_BYTES: Final = 16 * 1024
+BACKLOG: Final = 512
+# Out of descriptors or memory: accepting goes on when others have left (accept(2)).
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+EXHAUSTED_PAUSE_S: Final = 0.1
+LAST_WRITE_S: Final = 5.0
+_CREDENTIALS: Final = struct.Struct("iII")
+
+log = get_logger("intake")
+
+
+class SocketInUse(Exception):
+    """Another process listens there."""
+
+
+def bind(path: str, mode: int) -> socket.socket:
+    """A listening socket at ``path``, which only a dead one may occupy. Raises :class:`SocketInUse`, OSError."""
+    Path(path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if os.path.lexists(path):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise SocketInUse(f"{path} is not a socket")
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)
+            else:
+                raise SocketInUse(f"another process listens on {path}")
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        # Nobody connects before the mode is right: the socket does not listen yet.
+        listening.bind(path)
+        os.chmod(path, mode)
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+@attrs.define(eq=False)
+class _Peer:
+    """A connected client's socket and tasks."""
+
+    connection: Connection
+    socket: socket.socket
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    reading: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    writing: bool = False
+    """Whether a task waits for the client to read."""
+    finished: trio.Event | None = None
+    """Set, if somebody waits for it, once all replies are written."""
+
+    @property
+    def is_finished(self) -> bool:
+        return not self.connection.out and not self.connection.client.waiter.replies
+
+
+class Listener:
+    """``staged()`` is called when something may wait for a commit."""
+
+    def __init__(self, intake: Intake, listening: socket.socket, clock: Clock, staged: Callable[[], None]) -> None:
+        self._intake = intake
+        self._listening = listening
+        self._clock = clock
+        self._staged = staged
+        self._peers: dict[Connection, _Peer] = {}
+        self._accepting = trio.CancelScope()
+        self._serving = trio.CancelScope()
+        self._timing = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve clients until :meth:`close`."""
+        with self._serving:
+            async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self._keep_time)
+                task_status.started()
+                with self._accepting:
+                    await self._accept(self._nursery)
+
+    def wake(self) -> None:
+        """Something moved: give the replies that have become ready."""
+        for connection in self._intake.wake(self._clock.monotonic()):
+            self._write(connection)
+        self._timing.deadline = self._intake.wait_list.next_deadline()
+
+    def stop_reading(self) -> None:
+        """No more clients, no more commands; replies that are waited for still go out."""
+        self._accepting.cancel()
+        for peer in self._peers.values():
+            peer.connection.client.closing = True
+            peer.reading.cancel()
+
+    async def close(self, unfinished: Unfinished, timeout: float) -> None:
+        """Answer all that waits, write it within ``timeout`` seconds, and end :meth:`run`."""
+        self.stop_reading()
+        for connection in self._intake.give_up(unfinished):
+            connection.client.closing = True
+            self._write(connection)
+        with trio.move_on_after(timeout):
+            for peer in list(self._peers.values()):
+                await self._finish(peer)
+        self._serving.cancel()
+
+    # --- tasks --------------------------------------------------------------------------------------------------------
+
+    async def _keep_time(self) -> None:
+        while True:
+            with trio.CancelScope(deadline=self._intake.wait_list.next_deadline()) as self._timing:
+                await trio.sleep_forever()
+            self.wake()
+
+    async def _accept(self, nursery: trio.Nursery) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._listening)
+            try:
+                sock, _ = self._listening.accept()
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    log.warning("cannot accept", reason=error.strerror)
+                    await trio.sleep(EXHAUSTED_PAUSE_S)
+                continue
+            sock.setblocking(False)
+            connection = self._intake.connect(_name_of(sock), self._clock.monotonic())
+            if isinstance(connection, bytes):
+                with sock, contextlib.suppress(OSError):
+                    sock.send(connection)
+                continue
+            peer = self._peers[connection] = _Peer(connection, sock)
+            nursery.start_soon(self._serve, peer)
+
+    async def _serve(self, peer: _Peer) -> None:
+        try:
+            with peer.scope:
+                with peer.reading:
+                    await self._read(peer)
+                with trio.move_on_after(LAST_WRITE_S + self._intake.patience):
+                    await self._finish(peer)
+        finally:
+            self._intake.disconnect(peer.connection)
+            del self._peers[peer.connection]
+            trio.lowlevel.notify_closing(peer.socket)
+            peer.socket.close()
+            if peer.finished is not None:
+                peer.finished.set()
+
+    async def _read(self, peer: _Peer) -> None:
+        """Until the client hangs up or is to be closed."""
+        client = peer.connection.client
+        while not client.closing:
+            await trio.lowlevel.wait_readable(peer.socket)
+            try:
+                chunk = peer.socket.recv(CHUNK_BYTES)
+            except BlockingIOError:
+                continue
+            except OSError:
+                peer.scope.cancel()
+                return
+            if not chunk:
+                return
+            self._intake.feed(peer.connection, chunk, self._clock.monotonic(), self._clock.time_ns())
+            self._write(peer.connection)
+            self._staged()
+            self._timing.deadline = min(self._timing.deadline, self._intake.wait_list.next_deadline())
+            for killed in self._intake.take_killed():
+                self._peers[killed].scope.cancel()
+
+    async def _finish(self, peer: _Peer) -> None:
+        """Until all replies are written, or the client is gone."""
+        while not peer.is_finished and peer.connection in self._peers:
+            if peer.finished is None:
+                peer.finished = trio.Event()
+            await peer.finished.wait()
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def _write(self, connection: Connection) -> None:
+        peer = self._peers.get(connection)
+        if peer is None or peer.writing:
+            return
+        self._send(peer)
+        if connection.out and self._nursery is not None:
+            peer.writing = True
+            self._nursery.start_soon(self._write_slowly, peer)
+
+    def _send(self, peer: _Peer) -> None:
+        out = peer.connection.out
+        try:
+            while out:
+                del out[: peer.socket.send(out)]
+        except BlockingIOError:
+            return
+        except OSError:
+            # It is gone; its reading task sees that too.
+            out.clear()
+            peer.scope.cancel()
+        if peer.finished is not None and peer.is_finished:
+            peer.finished.set()
+            peer.finished = None
+
+    async def _write_slowly(self, peer: _Peer) -> None:
+        try:
+            while peer.connection.out:
+                await trio.lowlevel.wait_writable(peer.socket)
+                self._send(peer)
+        except trio.ClosedResourceError:
+            pass
+        finally:
+            peer.writing = False
+
+
+def _name_of(sock: socket.socket) -> str:
+    """Who is at the other end, from the kernel (unix(7), SO_PEERCRED)."""
+    pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return f"pid={pid},uid={uid}"

@@ -1,0 +1,250 @@
+"""The replies to commands about orders, batches, executions and the book: what each waits for, and how it reads. Pure."""
+
+from collections.abc import Callable
+from typing import Final
+
+from orderd.intake import render, replies
+from orderd.intake.context import BookQuery, Services
+from orderd.intake.pending import Mark, Pending, Unfinished
+from orderd.orders.batches import Batch
+from orderd.orders.table import IS_OPEN, unpack
+from orderd.runtime.instruments import Instrument
+from orderd.wire.reports import OrderStatus
+
+EXECUTIONS_AT_ONCE: Final = 250
+_REASONS: Final = {name: replies.bulk(name.encode()) for name in ("NOT_SENT", "SENT", "JOURNAL")}
+
+
+def _unknown_reason(services: Services, row: int, unfinished: Unfinished) -> bytes:
+    if unfinished is Unfinished.JOURNAL and row >= services.desk.committed_end:
+        return _REASONS["JOURNAL"]
+    return _REASONS["SENT" if row < services.sent_end() else "NOT_SENT"]
+
+
+class OrderReply(Pending):
+    """The order's pairs once row ``row`` is confirmed: that of the order itself, or of a cancel or replace of it."""
+
+    __slots__ = ("_order_id", "_row", "_services")
+
+    def __init__(self, services: Services, protocol: int, order_id: int, row: int, deadline: float) -> None:
+        super().__init__(protocol, Mark.CONFIRMED, row + 1, deadline)
+        self._services = services
+        self._order_id = order_id
+        self._row = row
+
+    def render(self, unfinished: Unfinished | None) -> bytes:
+        desk = self._services.desk
+        if unfinished is not None:
+            why = _unknown_reason(self._services, self._row, unfinished)
+            return render.order_pairs(desk, self.protocol, self._order_id, status=render.UNKNOWN, reason=why)
+        reason = None
+        if self._row != self._order_id:
+            place = desk.table.locate(self._row)
+            # The engine no longer knows an order that is done: the order was there, so the request came too late.
+            reason = render.TOO_LATE if place is not None and place[0].reason[place[1]] else None
+        return render.order_pairs(desk, self.protocol, self._order_id, reason=reason)
+
+
+class QueuedReply(Pending):
+    """``QUEUED`` once row ``row`` is durable."""
+
+    __slots__ = ("_order_id", "_row", "_services")
+
+    def __init__(self, services: Services, protocol: int, order_id: int, row: int, deadline: float) -> None:
+        super().__init__(protocol, Mark.COMMITTED, row + 1, deadline)
+        self._services = services
+        self._order_id = order_id
+        self._row = row
+
+    def render(self, unfinished: Unfinished | None) -> bytes:
+        desk = self._services.desk
+        if unfinished is not None:
+            reason = _unknown_reason(self._services, self._row, unfinished)
+            return render.order_pairs(desk, self.protocol, self._order_id, status=render.UNKNOWN, reason=reason)
+        if self._row == self._order_id:
+            return render.queued_pairs(desk, self.protocol, self._order_id)
+        return render.order_pairs(desk, self.protocol, self._order_id, status=render.QUEUED)
+
+
+class StatusReply(Pending):
+    """The order's pairs as they are, once ``mark`` reaches ``value`` or the time is over."""
+
+    __slots__ = ("_order_id", "_reason", "_services")
+
+    def __init__(
+        self,
+        services: Services,
+        protocol: int,
+        order_id: int,
+        mark: Mark,
+        value: int,
+        deadline: float,
+        reason: bytes | None = None,
+    ) -> None:
+        super().__init__(protocol, mark, value, deadline)
+        self._services = services
+        self._order_id = order_id
+        self._reason = reason
+
+    def render(self, unfinished: Unfinished | None) -> bytes:
+        desk = self._services.desk
+        if self._order_id >= desk.committed_end:
+            reason = _unknown_reason(self._services, self._order_id, unfinished or Unfinished.TIMEOUT)
+            return render.order_pairs(desk, self.protocol, self._order_id, status=render.UNKNOWN, reason=reason)
+        return render.order_pairs(desk, self.protocol, self._order_id, reason=self._reason)
+
+
+class BatchReply(Pending):
+    """A batch's pairs: ``QUEUED`` once it is durable, or ``DONE`` once it is confirmed."""
+
+    __slots__ = ("_batch", "_services", "_status")
+
+    def __init__(self, services: Services, protocol: int, batch: Batch, deadline: float, *, queued: bool) -> None:
+        super().__init__(protocol, Mark.COMMITTED if queued else Mark.CONFIRMED, batch.end, deadline)
+        self._services = services
+        self._batch = batch
+        self._status = b"QUEUED" if queued else b"DONE"
+
+    def render(self, unfinished: Unfinished | None) -> bytes:
+        if unfinished is not None:
+            return render.batch_pairs(self.protocol, self._batch, b"UNKNOWN")
+        done = self._services.desk.outcomes.confirmed_end >= self._batch.end
+        return render.batch_pairs(self.protocol, self._batch, b"DONE" if done else self._status)
+
+
+class ReserveReply(Pending):
+    """The first number of a block, once it is durable that the block was given out."""
+
+    __slots__ = ("_first",)
+
+    def __init__(self, services: Services, protocol: int, first: int, deadline: float) -> None:
+        super().__init__(protocol, Mark.COMMITS, services.commits_wanted(), deadline)
+        self._first = first
+
+    def render(self, unfinished: Unfinished | None) -> bytes:
+        if unfinished is not None:
+            return replies.error("UNAVAILABLE", "the journal did not take the block of numbers in time")
+        return replies.integer(self._first)
+
+
+class ListReply(Pending):
+    """An array of orders' pairs. A page of the table is looked through at a time."""
+
+    __slots__ = ("_account", "_count", "_found", "_instrument", "_scan", "_services")
+
+    def __init__(
+        self, services: Services, protocol: int, *, after: int, count: int, open_only: bool, instrument: Instrument | None,
+        account: int | None,
+    ) -> None:  # fmt: skip
+        super().__init__(protocol, Mark.COMMITS, 0)
+        self._services = services
+        self._instrument = instrument
+        self._account = account
+        self._count = count
+        self._found: list[int] = []
+        self._scan = services.desk.table.scan(after, services.desk.committed_end, open_only=open_only)
+
+    def settle(self) -> bool:
+        block = next(self._scan, None)
+        if block is None:
+            return True
+        page, rows = block
+        for order_id, row in rows:
+            _, _, _, instrument, account, kind, _ = unpack(page, row)
+            if kind != 1 or (self._instrument is not None and instrument != self._instrument.id):
+                continue
+            if self._account is None or account == self._account:
+                self._found.append(order_id)
+                if len(self._found) == self._count:
+                    return True
+        return False
+
+    def render(self, unfinished: Unfinished | None) -> bytes:
+        orders = [render.order_pairs(self._services.desk, self.protocol, order_id) for order_id in self._found]
+        return replies.array_header(len(orders)) + b"".join(orders)
+
+
+class ExecutionsReply(Pending):
+    """Executions behind ``after``, journaled ones only; those that had arrived with the request are waited for.
+
+    ``block_until``: how long to wait for the next one if there is none; None for not at all.
+    """
+
+    __slots__ = ("_after", "_block_until", "_count", "_services")
+
+    def __init__(
+        self,
+        services: Services,
+        protocol: int,
+        after: int | None,
+        count: int,
+        block_until: float | None,
+        deadline: float,
+    ) -> None:
+        super().__init__(protocol, Mark.JOURNALED, services.desk.reports_next, deadline)
+        self._services = services
+        self._after = after
+        self._count = min(count, EXECUTIONS_AT_ONCE)
+        self._block_until = block_until
+
+    def settle(self) -> bool:
+        log = self._services.desk.executions
+        if self._after is None:
+            self._after = log.last
+        if self.mark is Mark.EXECUTED or self._block_until is None or log.next > self._after + 1:
+            return True
+        self.mark, self.value, self.deadline = Mark.EXECUTED, self._after + 2, self._block_until
+        return False
+
+    def render(self, unfinished: Unfinished | None) -> bytes:
+        log = self._services.desk.executions
+        if unfinished is not None and self.mark is Mark.EXECUTED:
+            return replies.null(self.protocol)
+        after = log.last if self._after is None else self._after
+        if after and after + 1 < log.first:
+            return replies.error("TRIMMED", str(log.first))
+        found = [render.execution(self._services.desk, self.protocol, e) for e in log.read(after, self._count)]
+        return replies.array_header(len(found)) + b"".join(found)
+
+
+class BookReply(Pending):
+    """The book, once the engine has answered."""
+
+    __slots__ = ("_instrument", "_query", "_settle_later")
+
+    def __init__(
+        self,
+        services: Services,
+        protocol: int,
+        instrument: Instrument,
+        depth: int,
+        deadline: float,
+        settle_later: Callable[[Pending], None],
+    ) -> None:
+        super().__init__(protocol, Mark.NEVER, 0, deadline)
+        self._instrument = instrument
+        self._query: BookQuery | None = None
+        self._settle_later = settle_later
+        services.ask_book(instrument.id, depth, self._answered)
+
+    def _answered(self, query: BookQuery) -> None:
+        self._query = query
+        # Any mark that is always reached will do.
+        self.mark = Mark.COMMITS
+        self._settle_later(self)
+
+    def render(self, unfinished: Unfinished | None) -> bytes:
+        if self._query is None:
+            return replies.error("UNAVAILABLE", "the engine does not answer")
+        if self._query.answer is None:
+            return replies.error("BADORDER", f"the engine does not have {self._instrument.symbol}")
+        return render.book(self.protocol, self._instrument, *self._query.answer)
+
+
+def is_live(services: Services, order_id: int) -> bool:
+    """Whether a cancel or replace may still find the order: it is open, or its outcome is not known yet."""
+    place = services.desk.table.locate(order_id)
+    if place is None:
+        return False
+    status = place[0].status[place[1]]
+    return status == OrderStatus.QUEUED or bool(IS_OPEN[status])

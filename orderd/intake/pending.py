@@ -1,0 +1,155 @@
+"""Replies that have to wait, and who is woken when. Pure.
+
+Each reply waits for one mark to reach a value, until a deadline. Since a client gets its replies in the order of its requests, only the
+first one that it waits for is registered: a mark that moves wakes each client once, however many of its replies become ready.
+"""
+
+import heapq
+from collections import deque
+from enum import Enum, IntEnum
+from math import inf
+from typing import Final
+
+MARKS: Final = 6
+
+
+class Mark(IntEnum):
+    """What a reply may wait for."""
+
+    COMMITTED = 0
+    """Order ids below the value are durable."""
+    CONFIRMED = 1
+    """Order ids below the value are confirmed by the engine."""
+    JOURNALED = 2
+    """Reports below the value are in the journal."""
+    EXECUTED = 3
+    """Executions below the value are readable."""
+    COMMITS = 4
+    """So many commits were finished."""
+    NEVER = 5
+    """Something else will settle it."""
+
+
+class Unfinished(Enum):
+    """Why a reply goes out although what it waited for did not come."""
+
+    TIMEOUT = "timeout"
+    JOURNAL = "journal"
+    SHUTDOWN = "shutdown"
+
+
+class Pending:
+    """One reply that waits. Subclasses say how it reads."""
+
+    __slots__ = ("deadline", "mark", "protocol", "value")
+
+    def __init__(self, protocol: int, mark: Mark, value: int, deadline: float = inf) -> None:
+        self.protocol = protocol
+        self.mark = mark
+        self.value = value
+        self.deadline = deadline
+
+    def settle(self) -> bool:
+        """The mark was reached: whether the reply can be given. If not, mark and value say what it waits for now."""
+        return True
+
+    def render(self, unfinished: Unfinished | None) -> bytes:
+        """The reply; ``unfinished`` is None when what it waited for has come."""
+        raise NotImplementedError
+
+
+class Waiter:
+    """The replies that one client waits for, in order: bytes are ready, :class:`Pending` may not be."""
+
+    __slots__ = ("__weakref__", "registration", "replies")
+
+    def __init__(self) -> None:
+        self.replies: deque[bytes | Pending] = deque()
+        self.registration = 0
+        """Number of the current registration; older ones in the lists mean nothing."""
+
+    def add(self, reply: bytes | Pending) -> None:
+        self.replies.append(reply)
+
+
+class WaitList:
+    """Who waits for what. ``marks[m]`` is how far each mark has come; the owner moves it."""
+
+    def __init__(self) -> None:
+        self.marks = [1, 1, 1, 1, 0, -1]
+        self._by_mark: list[list[tuple[int, int, Waiter]]] = [[] for _ in range(MARKS)]
+        self._by_deadline: list[tuple[float, int, Waiter]] = []
+        self._registrations = 0
+
+    def collect(self, waiter: Waiter, now: float) -> bytes:
+        """The replies of ``waiter`` that are ready, in order; it is registered for the first that is not."""
+        out: list[bytes] = []
+        replies = waiter.replies
+        while replies:
+            reply = replies[0]
+            if isinstance(reply, bytes):
+                out.append(reply)
+            elif self._is_ready(reply):
+                out.append(reply.render(None))
+            elif reply.deadline <= now:
+                out.append(reply.render(Unfinished.TIMEOUT))
+            else:
+                self._register(waiter, reply)
+                break
+            replies.popleft()
+        else:
+            waiter.registration = 0
+        return b"".join(out)
+
+    def give_up(self, waiter: Waiter, unfinished: Unfinished) -> bytes:
+        """All replies of ``waiter``, whether they are ready or not."""
+        out = []
+        for reply in waiter.replies:
+            if isinstance(reply, bytes):
+                out.append(reply)
+            else:
+                out.append(reply.render(None if self._is_ready(reply) else unfinished))
+        waiter.replies.clear()
+        return b"".join(out)
+
+    def ready(self, now: float) -> list[Waiter]:
+        """Waiters whose mark was reached or whose deadline passed, each once."""
+        found: list[Waiter] = []
+        for mark, heap in zip(self.marks, self._by_mark, strict=True):
+            while heap and heap[0][0] <= mark:
+                _, registration, waiter = heapq.heappop(heap)
+                if waiter.registration == registration:
+                    waiter.registration = 0
+                    found.append(waiter)
+        heap_of_deadlines = self._by_deadline
+        while heap_of_deadlines and heap_of_deadlines[0][0] <= now:
+            _, registration, waiter = heapq.heappop(heap_of_deadlines)
+            if waiter.registration == registration:
+                waiter.registration = 0
+                found.append(waiter)
+        return found
+
+    def next_deadline(self) -> float:
+        """When somebody's patience ends; infinite if nobody's does, minus infinity if somebody can go on at once."""
+        if any(heap and heap[0][0] <= mark for mark, heap in zip(self.marks, self._by_mark, strict=True)):
+            return -inf
+        heap = self._by_deadline
+        while heap and heap[0][2].registration != heap[0][1]:
+            heapq.heappop(heap)
+        return heap[0][0] if heap else inf
+
+    def _is_ready(self, reply: Pending) -> bool:
+        while self.marks[reply.mark] >= reply.value:
+            value, mark = reply.value, reply.mark
+            if reply.settle():
+                return True
+            if (reply.value, reply.mark) == (value, mark):
+                return False
+        return False
+
+    def _register(self, waiter: Waiter, reply: Pending) -> None:
+        self._registrations += 1
+        waiter.registration = self._registrations
+        heapq.heappush(self._by_mark[reply.mark], (reply.value, self._registrations, waiter))
+        if reply.deadline < inf:
+            heapq.heappush(self._by_deadline, (reply.deadline, self._registrations, waiter))

@@ -1,0 +1,199 @@
+"""How orders, executions, batches and books read in a reply. Pure."""
+
+from typing import Final
+
+from orderd.intake.replies import array_header, bulk, integer, pairs_header
+from orderd.orders.batches import Batch
+from orderd.orders.desk import Desk
+from orderd.orders.executions import Execution
+from orderd.orders.table import IS_DONE, Path, unpack
+from orderd.runtime.instruments import Instrument
+from orderd.wire.bodies import Level
+from orderd.wire.records import FLAG_SELL, TEXT_NUMBER
+from orderd.wire.reports import ExecType, OrderStatus, Reason
+
+_SIDES: Final = (bulk(b"BUY"), bulk(b"SELL"))
+_PATHS: Final = {Path.NONE: bulk(b"none"), Path.UDP: bulk(b"udp"), Path.GRPC: bulk(b"grpc")}
+_STATUSES: Final = {int(s): bulk(s.name.encode()) for s in OrderStatus}
+_REASONS: Final = {int(r): bulk(r.name.encode()) for r in Reason}
+_KEYS: Final = {
+    key: bulk(key.encode())
+    for key in (
+        *("cl_ord_id", "order_id", "symbol", "side", "status", "quantity", "cum_qty", "leaves_qty", "avg_px", "path"),
+        *("reason", "exec_type", "account", "last_qty", "last_px", "liquidity", "trade_id", "transact_time_ns"),
+        *(
+            "batch_id",
+            "orders",
+            "accepted",
+            "rejected",
+            "trades",
+            "first_order_id",
+            "bids",
+            "asks",
+            "id",
+            "tick",
+            "lot",
+        ),
+    )
+}
+_ORDER: Final = b"".join(
+    _KEYS[key] + b"%b"
+    for key in (
+        "cl_ord_id",
+        "order_id",
+        "symbol",
+        "side",
+        "status",
+        "quantity",
+        "cum_qty",
+        "leaves_qty",
+        "avg_px",
+        "path",
+    )
+)
+_ZERO: Final = bulk(b"0")
+
+QUEUED: Final = _STATUSES[OrderStatus.QUEUED]
+UNKNOWN: Final = _STATUSES[OrderStatus.UNKNOWN]
+TOO_LATE: Final = _REASONS[Reason.TOO_LATE]
+
+
+def order_pairs(
+    desk: Desk, protocol: int, order_id: int, *, status: bytes | None = None, reason: bytes | None = None
+) -> bytes:
+    """An order's pairs. ``status`` and ``reason``, as bulk strings, are shown in place of the order's own."""
+    place = desk.table.locate(order_id)
+    if place is None:
+        return _forgotten(protocol, order_id)
+    page, row = place
+    number, _, quantity, instrument_id, _, _, flags = unpack(page, row)
+    instrument = desk.instruments.by_id[instrument_id]
+    status_byte = page.status[row]
+    cum = page.cum_qty[row] if page.cum_qty is not None else 0
+    if page.quantity:
+        quantity = page.quantity.get(row, quantity)
+    if number >= TEXT_NUMBER:
+        cl_ord_id = page.ids[row] if page.ids is not None else None
+    else:
+        cl_ord_id = b"%d" % number
+    if cum:
+        assert page.notional is not None
+        average = bulk(instrument.format_average(page.notional[row], cum))
+    else:
+        average = _ZERO
+    if reason is None and page.reason[row]:
+        reason = _REASONS[page.reason[row]]
+    pairs = _ORDER % (
+        bulk(cl_ord_id or b""),
+        bulk(b"%d" % order_id),
+        bulk(instrument.symbol.encode()),
+        _SIDES[flags & FLAG_SELL],
+        status or _STATUSES[status_byte],
+        bulk(instrument.format_quantity(quantity)),
+        bulk(instrument.format_quantity(cum)),
+        bulk(instrument.format_quantity(0 if IS_DONE[status_byte] else quantity - cum)),
+        average,
+        _PATHS[Path(page.path[row])],
+    )
+    if reason is None:
+        return pairs_header(10, protocol) + pairs
+    return pairs_header(11, protocol) + pairs + _KEYS["reason"] + reason
+
+
+def queued_pairs(desk: Desk, protocol: int, order_id: int) -> bytes:
+    """The pairs of an order that is durable, as they were when it became so."""
+    place = desk.table.locate(order_id)
+    if place is None:
+        return _forgotten(protocol, order_id)
+    page, row = place
+    number, _, quantity, instrument_id, _, _, flags = unpack(page, row)
+    instrument = desk.instruments.by_id[instrument_id]
+    cl_ord_id = (page.ids[row] if page.ids is not None else None) if number >= TEXT_NUMBER else b"%d" % number
+    lots = bulk(instrument.format_quantity(quantity))
+    return pairs_header(10, protocol) + _ORDER % (
+        bulk(cl_ord_id or b""),
+        bulk(b"%d" % order_id),
+        bulk(instrument.symbol.encode()),
+        _SIDES[flags & FLAG_SELL],
+        QUEUED,
+        lots,
+        bulk(instrument.format_quantity(0)),
+        lots,
+        _ZERO,
+        _PATHS[Path.NONE],
+    )
+
+
+def _forgotten(protocol: int, order_id: int) -> bytes:
+    # More orders were done behind it than orderd remembers, before its client's turn to hear of it came.
+    return (
+        pairs_header(3, protocol) + _KEYS["order_id"] + bulk(b"%d" % order_id) + _KEYS["status"] + UNKNOWN
+        + _KEYS["reason"] + bulk(b"FORGOTTEN")
+    )  # fmt: skip
+
+
+def batch_pairs(protocol: int, batch: Batch, status: bytes) -> bytes:
+    """A batch's pairs; ``status`` is ``QUEUED``, ``DONE`` or ``UNKNOWN``."""
+    values = {
+        "batch_id": batch.batch_id,
+        "orders": b"%d" % batch.count,
+        "status": status,
+        "accepted": b"%d" % (batch.count - batch.rejected if status == b"DONE" else 0),
+        "rejected": b"%d" % batch.rejected,
+        "trades": b"%d" % batch.trades,
+        "first_order_id": b"%d" % batch.first,
+    }
+    return pairs_header(len(values), protocol) + b"".join(_KEYS[key] + bulk(value) for key, value in values.items())
+
+
+def execution(desk: Desk, protocol: int, found: Execution) -> bytes:
+    """``[exec_id, pairs]``."""
+    report = found.report
+    instrument = desk.instruments.by_id.get(report.instrument)
+    values = {
+        "exec_type": report.exec_type.name.encode(),
+        "cl_ord_id": found.cl_ord_id,
+        "order_id": b"%d" % report.order,
+    }
+    if instrument is not None:
+        values["symbol"] = instrument.symbol.encode()
+        values["side"] = b"SELL" if report.sell else b"BUY"
+        values["account"] = b"%d" % report.account
+        values["last_qty"] = instrument.format_quantity(report.last_qty)
+        values["last_px"] = instrument.format_price(report.last_px)
+        values["cum_qty"] = instrument.format_quantity(report.cum_qty)
+        values["leaves_qty"] = instrument.format_quantity(report.leaves_qty)
+    values["status"] = report.status.name.encode()
+    if report.exec_type is ExecType.TRADE:
+        values["liquidity"] = b"TAKER" if report.taker else b"MAKER"
+        values["trade_id"] = b"%d" % report.trade_id
+    values["transact_time_ns"] = b"%d" % report.transact_time_ns
+    if report.reason:
+        values["reason"] = report.reason.name.encode()
+    pairs = pairs_header(len(values), protocol) + b"".join(_KEYS[key] + bulk(value) for key, value in values.items())
+    return array_header(2) + bulk(b"%d" % found.exec_id) + pairs
+
+
+def book(protocol: int, instrument: Instrument, bids: list[Level], asks: list[Level]) -> bytes:
+    """``symbol``, ``bids``, ``asks``."""
+    sides = _KEYS["bids"] + _levels(instrument, bids) + _KEYS["asks"] + _levels(instrument, asks)
+    return pairs_header(3, protocol) + _KEYS["symbol"] + bulk(instrument.symbol.encode()) + sides
+
+
+def _levels(instrument: Instrument, levels: list[Level]) -> bytes:
+    rows = (
+        array_header(3) + bulk(instrument.format_price(px)) + bulk(instrument.format_quantity(qty)) + bulk(b"%d" % n)
+        for px, qty, n in levels
+    )
+    return array_header(len(levels)) + b"".join(rows)
+
+
+def instrument_pairs(protocol: int, instrument: Instrument) -> bytes:
+    """``symbol``, ``id``, ``tick``, ``lot``."""
+    values = {"symbol": instrument.symbol, "id": str(instrument.id), "tick": instrument.tick, "lot": instrument.lot}
+    return pairs_header(len(values), protocol) + b"".join(_KEYS[k] + bulk(v.encode()) for k, v in values.items())
+
+
+def numbers(values: list[int]) -> bytes:
+    """An array of integers."""
+    return array_header(len(values)) + b"".join(map(integer, values))

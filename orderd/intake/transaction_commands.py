@@ -1,0 +1,74 @@
+"""MULTI, EXEC and DISCARD: commands that are queued and then handed over in one piece. Pure.
+
+What EXEC hands over is staged together and so becomes one journal record: after a crash all of its orders are there, or none.
+"""
+
+import attrs
+
+from orderd.intake import replies
+from orderd.intake.command_table import TABLE, Command, Reply, Role, run
+from orderd.intake.context import Context
+from orderd.orders.errors import Refused
+
+
+class ExecutionAborted(Refused):
+    """A queued command was wrong, so none is done."""
+
+    word = "EXECABORT"
+
+
+@TABLE.add(
+    "MULTI",
+    1,
+    role=Role.ANY,
+    group="transactions",
+    immediate=True,
+    summary="Queue the commands that follow until EXEC or DISCARD.",
+    reply="OK, then QUEUED for each",
+)
+def multi(context: Context, _: list[bytes]) -> Reply:
+    if context.client.transaction is not None:
+        raise Refused("MULTI calls can not be nested")
+    context.client.transaction, context.client.transaction_failed = [], False
+    return replies.OK
+
+
+@TABLE.add(
+    "DISCARD",
+    1,
+    role=Role.ANY,
+    group="transactions",
+    immediate=True,
+    summary="Forget the queued commands.",
+    reply="OK",
+)
+def discard(context: Context, _: list[bytes]) -> Reply:
+    _take(context, "DISCARD")
+    return replies.OK
+
+
+@TABLE.add(
+    "EXEC",
+    1,
+    role=Role.ANY,
+    group="transactions",
+    immediate=True,
+    summary="Do the queued commands in one piece.",
+    reply="array of their replies",
+)
+def execute(context: Context, _: list[bytes]) -> list[Reply]:
+    queued = _take(context, "EXEC")
+    if context.client.transaction_failed:
+        raise ExecutionAborted("Transaction discarded because of previous errors.")
+    out: list[Reply] = [replies.array_header(len(queued))]
+    inner = attrs.evolve(context, in_transaction=True)
+    for command, args in queued:
+        out += run(inner, command, args)
+    return out
+
+
+def _take(context: Context, name: str) -> "list[tuple[Command, list[bytes]]]":
+    queued, context.client.transaction = context.client.transaction, None
+    if queued is None:
+        raise Refused(f"{name} without MULTI")
+    return queued

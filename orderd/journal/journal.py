@@ -1,0 +1,353 @@
+"""The journal on files: numbered commits of records in preallocated segments, durable when ``commit`` returns.
+
+Blocking and not thread-safe: one owner at a time. ``docs/JOURNAL.md`` has the byte layout and the rules of recovery.
+
+- A commit is one write (one for each segment that it touches) and, with durability "commit", one sync.
+- A segment is begun from a spare that was allocated before. The segment before it is synced first, then the spare gets
+  its header, is synced, gets its name, and the directory is synced; only then a record goes in. So a full disk shows
+  while a spare is made, when nothing has been written, and all segments but the last are whole.
+- What ``replay`` yields is durable, even after a sync that failed in an earlier process: what may never have reached
+  the disk is written again, since the page cache would claim that it had.
+- Any error of a write or a sync is final. The journal says :class:`JournalFailed` from then on; the next start finds
+  out what is on disk.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+
+import attrs
+
+from orderd.journal import recovery
+from orderd.journal.directory import JournalDirectory
+from orderd.journal.disk import NO_SPACE, Disk
+from orderd.journal.errors import JournalDamaged, JournalError, JournalFailed, JournalFull, RecordTooLarge
+from orderd.journal.record import LAST, MORE, OVERHEAD_BYTES, Entry, Payload, encode_records, record_bytes
+from orderd.journal.segment import (
+    SEGMENT_HEADER_BYTES,
+    Durability,
+    SegmentHeader,
+    encode_segment_header,
+    round_segment_bytes,
+)
+
+_MISUSED: Final = "the journal takes a commit only after all of it was replayed, and none after close"
+
+
+class Journal(Protocol):
+    """What both backends offer. Blocking, and for one thread at a time."""
+
+    journal_id: int
+    """64 random bits, made with the journal."""
+    commits: int
+    """Commits since it was opened."""
+    bytes: int
+    """Bytes of records written since it was opened."""
+    failure: str | None
+    """Why the journal takes nothing more; None while it does."""
+
+    @property
+    def segments(self) -> int:
+        """Segment files that there are."""
+
+    @property
+    def room(self) -> int:
+        """Payload bytes of one entry that can surely be committed now without allocating.
+
+        Several entries surely fit as well if their ``record_bytes`` add up to no more than this.
+        """
+
+    @property
+    def fits_segment(self) -> int:
+        """Like ``room``, for the segment in use alone: up to here a commit costs one write and one sync."""
+
+    @property
+    def needs_spare(self) -> bool:
+        """``prepare_spare`` would have something to do."""
+
+    def replay(self) -> Iterator[Entry]:
+        """All entries in order. Must be exhausted before the first commit; can be called once."""
+
+    def commit(self, entries: Sequence[tuple[int, Payload]]) -> None:
+        """Append all ``entries``, in this order; with durability "commit" they are durable on return.
+
+        Raises :class:`RecordTooLarge` or :class:`JournalFull` before anything is written, :class:`JournalFailed` when
+        it is not known what was.
+        """
+
+    def sync(self) -> None:
+        """Make durable what was committed and is not yet; nothing to do with durability "commit"."""
+
+    def prepare_spare(self) -> None:
+        """Allocate the next segment if that has not been done. Raises :class:`JournalFull`; it can be tried again."""
+
+    def close(self) -> None:
+        """Sync what is not, and give the lock back. A second call does nothing."""
+
+
+@attrs.define
+class _Tail:
+    """The segment that records go into."""
+
+    header: SegmentHeader
+    handle: int
+    end: int
+    seed: int
+
+    @property
+    def rest(self) -> int:
+        """Bytes that are left."""
+        return self.header.segment_bytes - self.end
+
+
+class FileJournal:
+    """A journal in a directory of its own; :func:`orderd.journal.open_journal` makes one."""
+
+    def __init__(self, files: JournalDirectory, durability: Durability, segment_bytes: int) -> None:
+        """Takes over ``files``, which is open and holds at least one segment."""
+        self.journal_id = files.headers[-1].journal_id
+        self.commits = 0
+        self.bytes = 0
+        self._files = files
+        self._disk: Disk = files.disk
+        self._durability = durability
+        self._segment_bytes = round_segment_bytes(segment_bytes)
+        self._capacity = self._segment_bytes - SEGMENT_HEADER_BYTES
+        self._spares: list[tuple[str, int]] = []
+        self._tail: _Tail | None = None
+        self._next_commit = 1
+        self._unsynced = False
+        self._replaying = False
+        self._replayed = False
+        self._closed = False
+        self.failure: str | None = None
+
+    @property
+    def segments(self) -> int:
+        return len(self._files.headers)
+
+    @property
+    def room(self) -> int:
+        if self._spares and self._tail is not None:
+            return max(self._tail.rest, self._capacity) - OVERHEAD_BYTES
+        return self.fits_segment
+
+    @property
+    def fits_segment(self) -> int:
+        return max(self._tail.rest - OVERHEAD_BYTES, 0) if self._tail is not None else 0
+
+    @property
+    def needs_spare(self) -> bool:
+        return not self._spares
+
+    def replay(self) -> Iterator[Entry]:
+        if self._replaying or self._closed:
+            raise RuntimeError("a journal is replayed once, while it is open")
+        self._replaying = True
+        try:
+            yield from self._replay()
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                raise JournalFull(f"no room to repair the journal: {error}") from error
+            raise self._fail(error) from error
+
+    def _replay(self) -> Iterator[Entry]:
+        next_commit, previous_end = 1, 0
+        for header in self._files.headers[:-1]:
+            data = self._files.read(header)
+            found = self._scan(data, header, next_commit, previous_end)
+            if not found.clean:
+                path = self._files.path_of(header)
+                raise JournalDamaged(path, found.end, "a bad record, and this is not the last segment")
+            yield from recovery.entries(data, SEGMENT_HEADER_BYTES, found.end)
+            next_commit, previous_end = found.next_commit, found.end
+        header = self._files.headers[-1]
+        data = self._files.read(header)
+        found = self._scan(data, header, next_commit, previous_end)
+        self._recover(data, header, found)
+        yield from recovery.entries(data, SEGMENT_HEADER_BYTES, found.end)
+        self._next_commit = found.next_commit
+        self._replayed = True
+
+    def _scan(self, data: bytes, header: SegmentHeader, next_commit: int, previous_end: int) -> recovery.Scan:
+        """The records of a segment that must follow on the one before it."""
+        if (header.first_commit, header.previous_end) != (next_commit, previous_end):
+            why = (
+                f"it follows on commit {header.first_commit} and offset {header.previous_end} of the segment before, "
+                f"which ends with {next_commit} and {previous_end}"
+            )
+            raise JournalDamaged(self._files.path_of(header), 0, why)
+        return recovery.scan(data, SEGMENT_HEADER_BYTES, header.seed, next_commit)
+
+    def _recover(self, data: bytes, header: SegmentHeader, found: recovery.Scan) -> None:
+        """Cut a torn tail off the last segment, then make sure that what is left of it is on disk."""
+        one_unsynced = header.durability == Durability.COMMIT
+        verdict = recovery.judge_tail(data, found, header.seed, one_unsynced=one_unsynced)
+        path = self._files.path_of(header)
+        if isinstance(verdict, recovery.Damage):
+            raise JournalDamaged(path, verdict.offset, verdict.why)
+        handle = self._files.open_last()
+        tail = self._tail = _Tail(header, handle, found.end, header.seed)
+        if verdict is not None:
+            self._files.keep_copy(path, recovery.end_of_content(data))
+            self._disk.truncate(handle, verdict.offset)
+        if verdict is not None or self._disk.size(handle) < header.segment_bytes:
+            self._disk.preallocate(handle, header.segment_bytes)
+        start = min(found.last_commit_start, found.end) if one_unsynced else SEGMENT_HEADER_BYTES
+        self._write(handle, data[start : found.end], start)
+        if header.durability != self._durability:
+            # One sector, so it is there or it is not; before it all is synced, or will be by the same sync.
+            tail.header = self._files.replace_last(attrs.evolve(header, durability=self._durability))
+            if not one_unsynced:
+                self._disk.fdatasync(handle)
+            self._write(handle, encode_segment_header(tail.header), 0)
+        self._disk.fdatasync(handle)
+
+    def commit(self, entries: Sequence[tuple[int, Payload]]) -> None:
+        self._check_usable()
+        tail = self._tail
+        if tail is None or not self._replayed:
+            raise RuntimeError(_MISUSED)
+        if not entries:
+            return
+        parts = self._plan([(kind, p if type(p) is bytes else bytes(p)) for kind, p in entries], tail.rest)
+        while len(self._spares) < len(parts) - 1:
+            self._make_spare()
+        # All is encoded before any is written, so that nothing but the disk can fail from here on.
+        encoded = []
+        index, offset = tail.header.index, tail.end
+        for i, part in enumerate(parts):
+            seed = tail.seed if i == 0 else self._new_header(index + i, 0).seed
+            position = LAST if i == len(parts) - 1 else MORE
+            encoded.append(b"".join(encode_records(part, self._next_commit, offset, seed, position)))
+            offset = SEGMENT_HEADER_BYTES
+        self._append(encoded)
+
+    def _plan(self, entries: list[Entry], rest: int) -> list[list[Entry]]:
+        """Which entries go into the segment in use, which into the next ones. A record is never split."""
+        parts: list[list[Entry]] = []
+        begin = 0
+        for i, (_, payload) in enumerate(entries):
+            size = record_bytes(len(payload))
+            if size > self._capacity:
+                most = self._capacity - OVERHEAD_BYTES
+                raise RecordTooLarge(f"{len(payload)} bytes in one record; a segment holds {most}")
+            if size > rest:
+                parts.append(entries[begin:i])
+                begin, rest = i, self._capacity
+            rest -= size
+        parts.append(entries[begin:])
+        return parts
+
+    def _append(self, encoded: list[bytes]) -> None:
+        """Write one piece into the segment in use, and each further one into a new segment."""
+        try:
+            for i, piece in enumerate(encoded):
+                if i > 0:
+                    self._rotate()
+                tail = self._tail
+                assert tail is not None
+                if piece:
+                    self._unsynced = True
+                    self._write(tail.handle, piece, tail.end)
+                    tail.end += len(piece)
+                    self.bytes += len(piece)
+            if self._durability == Durability.COMMIT:
+                self._sync_tail()
+        except BaseException as error:
+            # Whatever it was, even an interrupt from the keyboard: what is on disk is not known.
+            failed = self._fail(error)
+            if isinstance(error, OSError):
+                raise failed from error
+            raise
+        self._next_commit += 1
+        self.commits += 1
+
+    def _rotate(self) -> None:
+        """Begin the next segment in a spare. The order of the steps is what recovery relies on."""
+        old = self._tail
+        assert old is not None
+        self._sync_tail()
+        path, handle = self._spares[0]
+        header = self._new_header(old.header.index + 1, old.end)
+        self._write(handle, encode_segment_header(header), 0)
+        self._disk.fdatasync(handle)
+        self._files.add(header, path)
+        del self._spares[0]
+        self._tail = _Tail(header, handle, SEGMENT_HEADER_BYTES, header.seed)
+        self._disk.close(old.handle)
+
+    def _new_header(self, index: int, previous_end: int) -> SegmentHeader:
+        first = self._files.headers[0]
+        return attrs.evolve(
+            first,
+            index=index,
+            segment_bytes=self._segment_bytes,
+            first_commit=self._next_commit,
+            previous_end=previous_end,
+            durability=self._durability,
+        )
+
+    def _write(self, handle: int, data: bytes, offset: int) -> None:
+        """Write all of it; a short write is followed by the rest, an error ends it."""
+        left: bytes | memoryview = data
+        while left:
+            written = self._disk.pwrite(handle, left, offset)
+            if written <= 0:
+                raise OSError(f"a write at {offset} took nothing")
+            offset += written
+            left = memoryview(left)[written:]
+
+    def _sync_tail(self) -> None:
+        if self._unsynced:
+            assert self._tail is not None
+            self._disk.fdatasync(self._tail.handle)
+            self._unsynced = False
+
+    def sync(self) -> None:
+        self._check_usable()
+        try:
+            self._sync_tail()
+        except OSError as error:
+            raise self._fail(error) from error
+
+    def prepare_spare(self) -> None:
+        self._check_usable()
+        if not self._spares:
+            self._make_spare()
+
+    def _make_spare(self) -> None:
+        try:
+            self._spares.append(self._files.make_spare(self._segment_bytes))
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                raise JournalFull(f"no room for a segment of {self._segment_bytes} bytes: {error}") from error
+            raise self._fail(error) from error
+
+    def _check_usable(self) -> None:
+        if self.failure is not None:
+            raise JournalFailed(self.failure)
+        if self._closed:
+            raise RuntimeError(_MISUSED)
+
+    def _fail(self, error: BaseException) -> JournalError:
+        """Latch: from now on nothing is taken."""
+        if self.failure is None:
+            self.failure = f"the journal in {self._files.directory} failed: {str(error) or type(error).__name__}"
+        return JournalFailed(self.failure)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self.failure is None:
+                self._sync_tail()
+        except OSError as error:
+            raise self._fail(error) from error
+        finally:
+            for path, handle in self._spares:
+                self._disk.close(handle)
+                self._files.discard(path)
+            if self._tail is not None:
+                self._disk.close(self._tail.handle)
+            self._files.close()

@@ -1,0 +1,114 @@
+"""Frames on their way: which packet counters carried them, which are acknowledged, which count as lost."""
+
+from math import inf
+from typing import Final
+
+PACKET_THRESHOLD: Final = 3
+"""A frame is lost when a counter this far beyond its own was acknowledged (RFC 9002, section 6.1.1)."""
+
+
+class Flight:
+    """An ORDERS frame, or a POLL if it has no records. The same content travels under a new counter each time."""
+
+    __slots__ = ("count", "counter", "counters", "first", "intake_time", "lost", "sent_at")
+
+    def __init__(self, first: int, count: int, intake_time: float) -> None:
+        self.first = first
+        self.count = count
+        self.intake_time = intake_time
+        self.counter = -1
+        self.counters: dict[int, float] = {}  # each counter it went under, and when
+        self.sent_at = inf
+        self.lost = False
+
+
+class FlightBoard:
+    """The flights of one link."""
+
+    def __init__(self) -> None:
+        self._orders: dict[int, Flight] = {}  # by first sequence, ascending
+        self._by_counter: dict[int, Flight] = {}
+        self._poll: Flight | None = None
+        self._largest = -1
+
+    def __len__(self) -> int:
+        """ORDERS frames in flight."""
+        return len(self._orders)
+
+    @property
+    def polling(self) -> bool:
+        """Whether a POLL is unanswered."""
+        return self._poll is not None
+
+    def sent(self, flight: Flight, counter: int, now: float) -> None:
+        """``flight`` goes out, for the first time or again, under ``counter``."""
+        flight.counter = counter
+        flight.counters[counter] = now
+        flight.sent_at = now
+        flight.lost = False
+        self._by_counter[counter] = flight
+        if flight.count:
+            self._orders[flight.first] = flight
+        else:
+            self._poll = flight
+
+    def acknowledge(self, next_sequence: int, largest: int, bitmap: int, now: float) -> float | None:
+        """The engine has executed all below ``next_sequence`` and has seen these counters. Returns a round trip, if it is new."""
+        newest: float | None = None
+        flight = self._by_counter.get(largest)
+        if flight is not None:
+            newest = now - flight.counters[largest]
+            self._done(flight)
+        counter = largest - 1
+        while bitmap:
+            if bitmap & 1 and (flight := self._by_counter.get(counter)) is not None:
+                self._done(flight)
+            bitmap >>= 1
+            counter -= 1
+        for first in list(self._orders):
+            flight = self._orders[first]
+            if first + flight.count > next_sequence:
+                break
+            self._done(flight)
+        self._largest = max(self._largest, largest)
+        for flight in self._in_flight():
+            if flight.counter + PACKET_THRESHOLD <= self._largest:
+                flight.lost = True
+        return newest
+
+    def take_lost(self) -> list[Flight]:
+        """ORDERS frames to be sent again, in order. A lost POLL is forgotten: a new one asks for what is missing then."""
+        if self._poll is not None and self._poll.lost:
+            self._done(self._poll)
+        return [flight for flight in self._orders.values() if flight.lost]
+
+    def lose_sent_before(self, time: float) -> None:
+        """Everything sent at or before ``time`` counts as lost."""
+        for flight in self._in_flight():
+            if flight.sent_at <= time:
+                flight.lost = True
+
+    def oldest_sent_at(self) -> float:
+        """When the flight that has waited longest was sent; infinite when there is none."""
+        return min((flight.sent_at for flight in self._in_flight()), default=inf)
+
+    def clear(self) -> None:
+        """Forget all: the link starts anew."""
+        self._orders.clear()
+        self._by_counter.clear()
+        self._poll = None
+        self._largest = -1
+
+    def _in_flight(self) -> list[Flight]:
+        flights = list(self._orders.values())
+        if self._poll is not None:
+            flights.append(self._poll)
+        return flights
+
+    def _done(self, flight: Flight) -> None:
+        for counter in flight.counters:
+            self._by_counter.pop(counter, None)
+        if flight is self._poll:
+            self._poll = None
+        elif self._orders.get(flight.first) is flight:
+            del self._orders[flight.first]

@@ -1,0 +1,42 @@
+"""Round-trip estimate and retransmission time-out (RFC 6298, with a floor that suits a local network)."""
+
+from typing import Final
+
+ALPHA: Final = 1 / 8
+BETA: Final = 1 / 4
+BACKOFF_MAX: Final = 64
+
+
+class RoundTrip:
+    """All times in seconds. Samples are never ambiguous: an acknowledgement names the packet counter it answers."""
+
+    __slots__ = ("_backoff", "_initial", "_minimum", "smoothed", "variation")
+
+    def __init__(self, initial: float, minimum: float) -> None:
+        self._initial = initial
+        self._minimum = minimum
+        self._backoff = 1
+        self.smoothed = 0.0
+        """Smoothed round trip; 0 before the first sample."""
+        self.variation = 0.0
+
+    def sample(self, round_trip: float) -> None:
+        """A new measurement. It ends a back-off."""
+        if self.smoothed == 0.0:
+            self.smoothed = round_trip
+            self.variation = round_trip / 2
+        else:
+            self.variation += BETA * (abs(self.smoothed - round_trip) - self.variation)
+            self.smoothed += ALPHA * (round_trip - self.smoothed)
+        self._backoff = 1
+
+    def back_off(self) -> None:
+        """A time-out ran out: the next one is twice as long."""
+        self._backoff = min(self._backoff * 2, BACKOFF_MAX)
+
+    @property
+    def timeout(self) -> float:
+        """How long to wait for an answer now."""
+        if self.smoothed == 0.0:
+            return self._initial * self._backoff
+        return max(self._minimum, self.smoothed + 4 * self.variation) * self._backoff

@@ -1,0 +1,124 @@
+"""Checks of a client's batch, all records at once. What a text order may be is checked where it is parsed."""
+
+from collections.abc import Collection
+from typing import Final
+
+import attrs
+import numpy as np
+
+from orderd.orders.errors import BadOrder
+from orderd.wire.records import (
+    FLAG_MARKET,
+    FLAG_POST_ONLY,
+    RECORD_BYTES,
+    STP_MASK,
+    TEXT_NUMBER,
+    TIF_MASK,
+    TIF_SHIFT,
+    VALUE_MAX,
+    Kind,
+    TimeInForce,
+)
+
+RECORD_DTYPE: Final = np.dtype(
+    [
+        ("number", "<u8"),
+        ("price", "<i8"),
+        ("quantity", "<u8"),
+        ("instrument", "<u4"),
+        ("account", "<u2"),
+        ("kind", "u1"),
+        ("flags", "u1"),
+    ]
+)
+assert RECORD_DTYPE.itemsize == RECORD_BYTES
+
+Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+
+@attrs.frozen
+class CheckedBatch:
+    """Records that fit. ``numbers`` are those of the NEW records, in order; ``consecutive``: all records are NEW, each number one more
+    than the last."""
+
+    records: bytes
+    count: int
+    numbers: list[int]
+    indexes: list[int] | None
+    """Index of each NEW record; None when all are."""
+    consecutive: bool
+
+
+def check_batch(records: bytes, instruments: Collection[int]) -> CheckedBatch:
+    """Raises :class:`BadOrder`, naming the first record that does not fit, counted from 0."""
+    if not records or len(records) % RECORD_BYTES:
+        raise BadOrder(
+            f"records must be a whole number of {RECORD_BYTES} bytes, at least one, not {len(records)} bytes"
+        )
+    table = np.frombuffer(records, RECORD_DTYPE)
+    kind, flags = table["kind"], table["flags"]
+    is_new = kind == Kind.NEW
+    all_new = bool(is_new.all())
+    _refuse((kind == Kind.MASS_CANCEL) | (kind == Kind.EXTENSION), "its kind is not supported")
+    _refuse((kind < Kind.NEW) | (kind > Kind.REPLACE_OPEN), "its kind does not exist")
+    _refuse(table["number"] >= TEXT_NUMBER, "its number must be below 2**63")
+    _refuse(~np.isin(table["instrument"], list(instruments)), "its instrument does not exist")
+    _check_new(table, flags, is_new)
+    if not all_new:
+        _check_requests(table, kind, flags, ~is_new)
+    numbers = table["number"] if all_new else table["number"][is_new]
+    consecutive = all_new and bool((np.diff(numbers.astype(np.int64)) == 1).all())
+    if not consecutive:
+        _refuse_repeated(numbers, np.flatnonzero(is_new))
+    indexes = None if all_new else np.flatnonzero(is_new).tolist()
+    return CheckedBatch(records, len(table), numbers.tolist(), indexes, consecutive)
+
+
+def _check_new(
+    table: "np.ndarray[tuple[int], np.dtype[np.void]]",
+    flags: "np.ndarray[tuple[int], np.dtype[np.uint8]]",
+    is_new: Flags,
+) -> None:
+    market = flags & FLAG_MARKET != 0
+    tif = (flags & TIF_MASK) >> TIF_SHIFT
+    _refuse(is_new & (flags & FLAG_POST_ONLY != 0), "POSTONLY is not supported")
+    _refuse(is_new & (flags & STP_MASK != 0), "STP is not supported")
+    _refuse(is_new & (tif == TimeInForce.GTD), "TIF GTD is not supported")
+    _refuse(is_new & (tif > TimeInForce.GTD), "its time in force does not exist")
+    _refuse(is_new & market & (tif == TimeInForce.GTC), "MARKET takes TIF DAY, IOC or FOK")
+    _refuse(is_new & market & (table["price"] != 0), "the price of a MARKET order must be 0")
+    _refuse(is_new & ~market & (table["price"] <= 0), "its price must be above 0")
+    _refuse(
+        is_new & ((table["quantity"] == 0) | (table["quantity"] > VALUE_MAX)), "its quantity must be 1 to 2**63 - 1"
+    )
+
+
+def _check_requests(
+    table: "np.ndarray[tuple[int], np.dtype[np.void]]",
+    kind: "np.ndarray[tuple[int], np.dtype[np.uint8]]",
+    flags: "np.ndarray[tuple[int], np.dtype[np.uint8]]",
+    requests: Flags,
+) -> None:
+    _refuse(requests & ((flags != 0) | (table["account"] != 0)), "unused fields must be 0")
+    cancel = kind == Kind.CANCEL
+    _refuse(cancel & ((table["price"] != 0) | (table["quantity"] != 0)), "unused fields must be 0")
+    replace = requests & ~cancel
+    _refuse(replace & (table["price"] <= 0), "its price must be above 0")
+    _refuse(
+        replace & ((table["quantity"] == 0) | (table["quantity"] > VALUE_MAX)), "its quantity must be 1 to 2**63 - 1"
+    )
+
+
+def _refuse_repeated(
+    numbers: "np.ndarray[tuple[int], np.dtype[np.uint64]]", indexes: "np.ndarray[tuple[int], np.dtype[np.intp]]"
+) -> None:
+    order = np.argsort(numbers, kind="stable")
+    repeated = np.flatnonzero(np.diff(numbers[order]) == 0)
+    if len(repeated):
+        index = indexes[order[repeated + 1]].min()
+        raise BadOrder(f"record {index}: its number is repeated in the batch")
+
+
+def _refuse(bad: Flags, why: str) -> None:
+    if bad.any():
+        raise BadOrder(f"record {int(bad.argmax())}: {why}")

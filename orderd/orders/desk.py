@@ -1,0 +1,430 @@
+"""The desk: takes orders in, hands them to the journal and to the link as groups, and knows how each came out.
+
+An order id is the sequence of its record in the engine's session: both count journaled records from 1. Three marks move through
+them, each never beyond the one before::
+
+    staged (table.end) --commit--> committed_end --reports--> confirmed_end
+
+What is staged goes into the next commit. Nothing at or behind ``committed_end`` is sent, shown, or answered from.
+"""
+
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final
+
+import attrs
+
+from orderd.link.report_intake import Delivery
+from orderd.orders import entries
+from orderd.orders.batches import Batch, BatchLedger, digest_of
+from orderd.orders.checks import CheckedBatch, check_batch
+from orderd.orders.entries import Entry
+from orderd.orders.errors import Duplicate, Full
+from orderd.orders.executions import Chunk, ExecutionLog
+from orderd.orders.ids import IdIndex, as_number
+from orderd.orders.outcomes import Outcomes
+from orderd.orders.table import OrderTable, Path, is_order, unpack
+from orderd.runtime.instruments import InstrumentTable
+from orderd.wire.records import RECORD, RECORD_BYTES, TEXT_NUMBER, Kind
+from orderd.wire.reports import check_items
+
+RESERVED_FIRST: Final = 10**12
+"""Numbers that orderd gives out begin here, above those that people type."""
+NUMBER_AT: Final = 8
+RUNS_DROPPED_EVERY: Final = 1 << 16
+
+
+class Mode(IntEnum):
+    """When a client hears of its order, and how long the order may wait for company."""
+
+    SYNC = 0
+    BATCH = 1
+    FIRE_AND_FORGET = 2
+
+
+MODE_NAMES: Final = {"sync": Mode.SYNC, "batch": Mode.BATCH, "fire-and-forget": Mode.FIRE_AND_FORGET}
+
+
+@attrs.frozen
+class DeskLimits:
+    """The meaning of each is that of the setting with its name; ``group_bytes_max`` bounds what waits for the next commit."""
+
+    orders_unconfirmed_max: int = 1_000_000
+    orders_remembered_max: int = 1_000_000
+    executions_kept: int = 2_000_000
+    group_bytes_max: int = 16 * 2**20
+
+
+@attrs.frozen
+class CommittedGroup:
+    """Orders that became durable: rows below ``end``, with the mode of each run of them as ``(end, mode)``."""
+
+    first: int
+    end: int
+    modes: list[tuple[int, Mode]]
+    intake_time: float
+
+
+@attrs.frozen
+class Request:
+    """A cancel or replace: its own row, and the order it is about."""
+
+    row: int
+    order_id: int
+
+
+class InstrumentsChanged(Exception):
+    """The settings give an instrument of the journal another symbol, tick or lot."""
+
+
+@attrs.define
+class _Group:
+    """What is staged and waits for the next commit."""
+
+    first: int
+    intake_time: float = 0.0
+    intake_time_ns: int = 0
+    ids: list[tuple[int, bytes]] = attrs.field(factory=list)
+    batches: list[Batch] = attrs.field(factory=list)
+    modes: list[tuple[int, Mode]] = attrs.field(factory=list)
+    extra_bytes: int = 0
+
+
+class Desk:
+    """``journal_room()`` tells how many bytes the journal can surely take."""
+
+    def __init__(
+        self, instruments: InstrumentTable, limits: DeskLimits, journal_room: Callable[[], int], room_reserved: int = 0
+    ) -> None:
+        self.instruments = instruments
+        self.limits = limits
+        self.table = OrderTable(limits.orders_remembered_max, self._forgotten)
+        self.ids = IdIndex(self.table.remembers)
+        self.batches = BatchLedger()
+        self.outcomes = Outcomes(self.table, self.batches)
+        self.executions = ExecutionLog(limits.executions_kept)
+        self.committed_end = 1
+        self.reports_next = 1
+        """Number of the next report that :meth:`apply` expects."""
+        self.reports_journaled = 1
+        self.epoch = 0
+        self.engine = 0
+        self.engine_is_journaled = False
+        self.received = 0
+        self.commits = 0
+        """Commits that were finished."""
+        self._journal_room = journal_room
+        self._room_reserved = room_reserved
+        self._known_instruments: dict[int, entries.InstrumentEntry] = {}
+        self._group = _Group(1)
+        self._reports: list[tuple[Entry, Chunk]] = []
+        self._other: list[Entry] = []
+        self._committing: tuple[CommittedGroup | None, list[Chunk], int] | None = None
+        self._committing_engine = False
+        self._reserved_next = RESERVED_FIRST
+        self._runs_dropped_at = 1
+
+    # --- start --------------------------------------------------------------------------------------------------------
+
+    def restore(self, kind: int, payload: bytes) -> None:
+        """Do again what a journal entry says. Raises :class:`~orderd.orders.entries.EntryError`."""
+        entry = entries.decode(kind, payload)
+        if isinstance(entry, entries.Orders):
+            self._restore_orders(entry)
+        elif isinstance(entry, entries.ReportsEntry):
+            reports = check_items(entry.items)[1]
+            if entry.first != self.reports_next:
+                raise entries.EntryError(f"report {entry.first} follows {self.reports_next - 1}")
+            chunk = self.outcomes.apply(Delivery(entry.first, entry.items, reports), Path(entry.path), self.table.end)
+            self.reports_next = self.reports_journaled = entry.first + reports
+            self.executions.append(chunk)
+            self.trim()
+        elif isinstance(entry, entries.Start):
+            self.epoch = entry.epoch
+        elif isinstance(entry, entries.EngineEntry):
+            self.engine, self.engine_is_journaled = entry.engine, True
+        elif isinstance(entry, entries.Reserve):
+            self._reserved_next = entry.next
+        else:
+            self._known_instruments[entry.id] = entry
+
+    def _restore_orders(self, group: entries.Orders) -> None:
+        if group.first != self.table.end:
+            raise entries.EntryError(f"order {group.first} follows {self.table.end - 1}")
+        self.table.append(group.records)
+        named = set()
+        for index, text in group.ids:
+            self._name(group.first + index, text)
+            named.add(index)
+        covered = 0
+        for mark in group.batches:
+            self._restore_singles(group, covered, mark.index, named)
+            covered = mark.index + mark.count
+            part = group.records[mark.index * RECORD_BYTES : covered * RECORD_BYTES]
+            self._add_batch(
+                check_batch(part, self._known_instruments),
+                Batch(mark.batch_id, mark.digest, group.first + mark.index, mark.count),
+            )
+        self._restore_singles(group, covered, len(group.records) // RECORD_BYTES, named)
+        self.committed_end = self.table.end
+        self._group = _Group(self.table.end)
+
+    def _restore_singles(self, group: entries.Orders, start: int, end: int, named: set[int]) -> None:
+        for index in range(start, end):
+            number, _, _, _, _, kind, _ = RECORD.unpack_from(group.records, index * RECORD_BYTES)
+            if kind == Kind.NEW and index not in named:
+                self.ids.add(b"%d" % number, group.first + index)
+
+    def start(self, nonce: int) -> list[Entry]:
+        """After the journal was read: what to commit before the first HELLO. Raises :class:`InstrumentsChanged`."""
+        out: list[Entry] = []
+        for known in self._known_instruments.values():
+            instrument = self.instruments.by_id.get(known.id)
+            if instrument is None or instrument.digest != known.digest:
+                raise InstrumentsChanged(
+                    f"instrument {known.id} is {known.text} in the journal; symbol, tick and lot never change"
+                )
+        for instrument in self.instruments:
+            if instrument.id not in self._known_instruments:
+                text = f"{instrument.symbol} {instrument.tick} {instrument.lot}"
+                out.append(entries.InstrumentEntry(instrument.id, instrument.digest, text).encode())
+        self.epoch += 1
+        out.append(entries.Start(self.epoch, nonce).encode())
+        return out
+
+    # --- taking orders in ---------------------------------------------------------------------------------------------
+
+    @property
+    def unconfirmed(self) -> int:
+        """Records that were taken in and not confirmed yet."""
+        return self.table.end - self.outcomes.confirmed_end
+
+    def place(
+        self, cl_ord_id: bytes, fields: tuple[int, int, int, int, int], mode: Mode, now: float, now_ns: int
+    ) -> int:
+        """A new order: ``fields`` are price, quantity, instrument, account and flags of its record. Returns its order id.
+
+        The same order again gets the first one's order id. Raises :class:`Duplicate` or :class:`Full`.
+        """
+        price, quantity, instrument, account, flags = fields
+        number = as_number(cl_ord_id)
+        known = self.ids.find(cl_ord_id)
+        if number is None:
+            number = TEXT_NUMBER + self.table.end
+        record = RECORD.pack(number, price, quantity, instrument, account, Kind.NEW, flags)
+        if known is not None:
+            if self._content(known)[NUMBER_AT:] != record[NUMBER_AT:]:
+                raise Duplicate(f"{cl_ord_id.decode()} is another order")
+            return known
+        self._check_room(RECORD_BYTES + len(cl_ord_id) + entries.TEXT_ID.size)
+        order_id = self._stage(record, mode, now, now_ns)
+        if number >= TEXT_NUMBER:
+            self._group.ids.append((order_id - self._group.first, cl_ord_id))
+            self._group.extra_bytes += len(cl_ord_id) + entries.TEXT_ID.size
+            self.table.set_id(order_id, cl_ord_id)
+        self.ids.add(cl_ord_id, order_id)
+        return order_id
+
+    def request(
+        self,
+        order_id: int,
+        kind: Kind,
+        price: int,
+        quantity: int,
+        request_id: bytes | None,
+        mode: Mode,
+        now: float,
+        now_ns: int,
+    ) -> Request:
+        """A cancel or replace of an order that is there. Raises :class:`Duplicate` or :class:`Full`."""
+        place = self.table.locate(order_id)
+        assert place is not None, "the caller has looked the order up"
+        number, _, _, instrument, _, _, _ = unpack(*place)
+        record = RECORD.pack(number, price, quantity, instrument, 0, kind, 0)
+        if request_id is not None:
+            known = self.ids.find(request_id)
+            if known is not None:
+                if self._content(known) != record:
+                    raise Duplicate(f"{request_id.decode()} is another order or request")
+                return Request(known, order_id)
+        self._check_room(RECORD_BYTES + len(request_id or b"") + entries.TEXT_ID.size, request=True)
+        row = self._stage(record, mode, now, now_ns)
+        if request_id is not None:
+            self._group.ids.append((row - self._group.first, request_id))
+            self._group.extra_bytes += len(request_id) + entries.TEXT_ID.size
+            self._name(row, request_id)
+        return Request(row, order_id)
+
+    def place_batch(self, batch_id: bytes, records: bytes, mode: Mode, now: float, now_ns: int) -> Batch:
+        """A client's batch. The same one again gets the first outcome.
+
+        Raises :class:`~orderd.orders.errors.BadOrder`, :class:`Duplicate` or :class:`Full`.
+        """
+        digest = digest_of(records)
+        known = self.batches.find(batch_id)
+        if known is not None:
+            if known.digest != digest:
+                raise Duplicate(f"batch {batch_id.decode()} is another batch")
+            return known
+        checked = check_batch(records, self.instruments.by_id)
+        at = self.ids.knows_any(checked.numbers, consecutive=checked.consecutive) if checked.numbers else None
+        if at is not None:
+            index = at if checked.indexes is None else checked.indexes[at]
+            raise Duplicate(f"record {index}: number {checked.numbers[at]} is known")
+        self._check_room(len(records) + entries.BATCH.size + len(batch_id), records=checked.count)
+        batch = Batch(batch_id, digest, self._stage(records, mode, now, now_ns), checked.count)
+        self._group.batches.append(batch)
+        self._group.extra_bytes += entries.BATCH.size + len(batch_id)
+        self._add_batch(checked, batch)
+        return batch
+
+    def reserve(self, count: int) -> int:
+        """Numbers from the returned one on, never given out before; tell them after the next commit only."""
+        first = self._reserved_next
+        if first + count > TEXT_NUMBER:
+            raise Full("all numbers are given out")
+        self._reserved_next = first + count
+        self._other.append(entries.Reserve(self._reserved_next).encode())
+        return first
+
+    def note_engine(self, engine: int) -> None:
+        """The first WELCOME came from this engine."""
+        if engine != self.engine:
+            self.engine, self.engine_is_journaled = engine, False
+            self._other.append(entries.EngineEntry(engine).encode())
+
+    def _add_batch(self, checked: CheckedBatch, batch: Batch) -> None:
+        if checked.indexes is None:
+            self.ids.add_numbers(checked.numbers, batch.first, consecutive=checked.consecutive)
+        else:
+            for number, index in zip(checked.numbers, checked.indexes, strict=True):
+                self.ids.add(b"%d" % number, batch.first + index)
+        self.batches.add(batch)
+
+    def _stage(self, records: bytes, mode: Mode, now: float, now_ns: int) -> int:
+        group = self._group
+        first = self.table.append(records)
+        if first == group.first:
+            group.intake_time, group.intake_time_ns = now, now_ns
+        if group.modes and group.modes[-1][1] is mode:
+            group.modes[-1] = (self.table.end, mode)
+        else:
+            group.modes.append((self.table.end, mode))
+        self.received += self.table.end - first
+        return first
+
+    def _check_room(self, size: int, *, records: int = 1, request: bool = False) -> None:
+        """Room stays reserved for cancels and replaces in every bound."""
+        limit = self.limits.orders_unconfirmed_max
+        spare = max(64, limit // 16) if request else 0
+        if self.unconfirmed + records > limit + spare:
+            raise Full(f"orders_unconfirmed_max is reached: {self.unconfirmed} of {limit}")
+        staged = (self.table.end - self._group.first) * RECORD_BYTES + self._group.extra_bytes
+        if staged + size > self.limits.group_bytes_max * (2 if request else 1):
+            raise Full(f"the journal cannot keep up: {staged} bytes wait for the next commit")
+        room = self._journal_room() - (0 if request else self._room_reserved)
+        if staged + size > room:
+            raise Full("the journal's disk is full")
+
+    def _name(self, order_id: int, text: bytes) -> None:
+        self.table.set_id(order_id, text)
+        self.ids.add(text, order_id)
+
+    def _content(self, order_id: int) -> bytes:
+        place = self.table.locate(order_id)
+        assert place is not None, "ids name rows that are there"
+        return place[0].record(place[1])
+
+    # --- commits ------------------------------------------------------------------------------------------------------
+
+    @property
+    def commits_wanted(self) -> int:
+        """Once so many commits were finished, all that is staged now is durable."""
+        return self.commits + (1 if self._committing is None else 2)
+
+    @property
+    def has_orders_staged(self) -> bool:
+        """Whether somebody waits for the next commit."""
+        return self.table.end > self._group.first or bool(self._other)
+
+    @property
+    def has_anything_staged(self) -> bool:
+        """Whether a commit would have anything to do."""
+        return self.has_orders_staged or bool(self._reports)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all that was taken in is durable."""
+        return not self.has_anything_staged and self._committing is None
+
+    def take_entries(self) -> list[Entry]:
+        """All that is staged, as journal entries. Commit them, then call :meth:`committed`; one commit at a time."""
+        assert self._committing is None, "one commit at a time"
+        out, self._other = self._other, []
+        self._committing_engine = any(kind == entries.EntryKind.ENGINE for kind, _ in out)
+        group, committed = self._group, None
+        if self.table.end > group.first:
+            records = self.table.records(group.first, self.table.end - group.first)
+            marks = [batch.mark(group.first) for batch in group.batches]
+            out.append(entries.Orders(group.first, group.intake_time_ns, records, group.ids, marks).encode())
+            committed = CommittedGroup(group.first, self.table.end, group.modes, group.intake_time)
+            self._group = _Group(self.table.end)
+        reports, self._reports = self._reports, []
+        out += [entry for entry, _ in reports]
+        self._committing = (committed, [chunk for _, chunk in reports], self.reports_next)
+        return out
+
+    def committed(self) -> CommittedGroup | None:
+        """What :meth:`take_entries` gave is durable."""
+        assert self._committing is not None
+        group, chunks, reports_next = self._committing
+        self._committing = None
+        self.commits += 1
+        for chunk in chunks:
+            self.executions.append(chunk)
+        self.reports_journaled = reports_next
+        self.engine_is_journaled = self.engine_is_journaled or self._committing_engine
+        if group is not None:
+            self.committed_end = group.end
+        return group
+
+    # --- reports ------------------------------------------------------------------------------------------------------
+
+    def apply(self, delivery: Delivery, path: Path) -> None:
+        """Reports from the engine, in order. Raises :class:`~orderd.orders.errors.ReportMismatch`."""
+        chunk = self.outcomes.apply(delivery, path, self.committed_end)
+        self.reports_next = delivery.first + delivery.reports
+        self._reports.append((entries.ReportsEntry(delivery.first, path, delivery.items).encode(), chunk))
+
+    def trim(self) -> None:
+        """Forget what is beyond the bounds; call it after those who waited for the last reports were told."""
+        self.table.trim(self.outcomes.confirmed_end)
+        self.batches.forget(self.table.base)
+        if self.table.base - self._runs_dropped_at >= RUNS_DROPPED_EVERY:
+            self.ids.drop_runs(self.table.base)
+            self._runs_dropped_at = self.table.base
+
+    def _forgotten(self, order_id: int, record: bytes, text: bytes | None) -> None:
+        number, kind = int.from_bytes(record[:NUMBER_AT], "little"), record[30]
+        if text is not None or kind == Kind.NEW:
+            self.ids.forget(order_id, number, text)
+
+    # --- questions ----------------------------------------------------------------------------------------------------
+
+    def find(self, cl_ord_id: bytes) -> int | None:
+        """Order id of the order with this client order id, or of the order that a request of this id is about."""
+        order_id = self.ids.find(cl_ord_id)
+        place = self.table.locate(order_id) if order_id is not None else None
+        if order_id is None or place is None or is_order(*place):
+            return order_id
+        return self.target(order_id)
+
+    def target(self, row: int) -> int | None:
+        """The order that the request in ``row`` is about, if it is remembered."""
+        place = self.table.locate(row)
+        if place is None:
+            return None
+        number = unpack(*place)[0]
+        if number >= TEXT_NUMBER:
+            return number - TEXT_NUMBER if self.table.remembers(number - TEXT_NUMBER) else None
+        return self.ids.find_number(number)

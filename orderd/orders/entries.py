@@ -1,0 +1,172 @@
+"""What orderd's journal holds. Pure codec; little-endian.
+
+============ ==================================================================================================
+kind         payload
+============ ==================================================================================================
+1 START      ``<epoch u32> <nonce u64>``: a start of orderd, committed before the first HELLO
+2 INSTRUMENT ``<id u32> <digest 8 bytes>`` and the symbol, tick and lot as text with spaces between
+3 ENGINE     ``<engine u64>``: the engine of the first WELCOME; this journal works with no other
+4 ORDERS     ``<first u64> <intake time ns u64> <records u32> <ids u32> <batches u32>``, the records, then for each text id
+             ``<index u32> <length u8>`` and the id, then for each batch ``<index u32> <count u32> <digest 16 bytes> <length u8>``
+             and the batch id; an index counts the group's records from 0
+5 REPORTS    ``<first u64> <path u8>`` and report items
+6 RESERVE    ``<next u64>``: numbers below it were given out
+============ ==================================================================================================
+
+A group of orders is one record: after a crash it is there whole or not at all, and with it every batch and every MULTI in it.
+"""
+
+import struct
+from enum import IntEnum
+from typing import Final
+
+import attrs
+
+from orderd.wire.errors import ReportError
+from orderd.wire.records import RECORD_BYTES
+from orderd.wire.reports import check_items
+
+START: Final = struct.Struct("<IQ")
+INSTRUMENT: Final = struct.Struct("<I8s")
+ENGINE: Final = struct.Struct("<Q")
+ORDERS: Final = struct.Struct("<QQIII")
+TEXT_ID: Final = struct.Struct("<IB")
+BATCH: Final = struct.Struct("<II16sB")
+REPORTS: Final = struct.Struct("<QB")
+RESERVE: Final = struct.Struct("<Q")
+
+Entry = tuple[int, bytes]
+"""Kind and payload of a journal record."""
+
+
+class EntryKind(IntEnum):
+    """Kinds of records in orderd's journal."""
+
+    START = 1
+    INSTRUMENT = 2
+    ENGINE = 3
+    ORDERS = 4
+    REPORTS = 5
+    RESERVE = 6
+
+
+class EntryError(ValueError):
+    """A whole journal record that does not hold what its kind says."""
+
+
+@attrs.frozen
+class Start:
+    epoch: int
+    nonce: int
+
+    def encode(self) -> Entry:
+        return EntryKind.START, START.pack(self.epoch, self.nonce)
+
+
+@attrs.frozen
+class InstrumentEntry:
+    id: int
+    digest: bytes
+    text: str
+
+    def encode(self) -> Entry:
+        return EntryKind.INSTRUMENT, INSTRUMENT.pack(self.id, self.digest) + self.text.encode("ascii")
+
+
+@attrs.frozen
+class EngineEntry:
+    engine: int
+
+    def encode(self) -> Entry:
+        return EntryKind.ENGINE, ENGINE.pack(self.engine)
+
+
+@attrs.frozen
+class BatchMark:
+    """A client's batch within a group: ``index`` and ``count`` of its records, and a digest of its bytes."""
+
+    index: int
+    count: int
+    digest: bytes
+    batch_id: bytes
+
+
+@attrs.frozen
+class Orders:
+    first: int
+    intake_time_ns: int
+    records: bytes
+    ids: list[tuple[int, bytes]]
+    batches: list[BatchMark]
+
+    def encode(self) -> Entry:
+        count = len(self.records) // RECORD_BYTES
+        parts = [ORDERS.pack(self.first, self.intake_time_ns, count, len(self.ids), len(self.batches)), self.records]
+        parts += [TEXT_ID.pack(index, len(text)) + text for index, text in self.ids]
+        for batch in self.batches:
+            parts.append(BATCH.pack(batch.index, batch.count, batch.digest, len(batch.batch_id)) + batch.batch_id)
+        return EntryKind.ORDERS, b"".join(parts)
+
+
+@attrs.frozen
+class ReportsEntry:
+    first: int
+    path: int
+    items: bytes
+
+    def encode(self) -> Entry:
+        return EntryKind.REPORTS, REPORTS.pack(self.first, self.path) + self.items
+
+
+@attrs.frozen
+class Reserve:
+    next: int
+
+    def encode(self) -> Entry:
+        return EntryKind.RESERVE, RESERVE.pack(self.next)
+
+
+AnyEntry = Start | InstrumentEntry | EngineEntry | Orders | ReportsEntry | Reserve
+
+
+def decode(kind: int, payload: bytes) -> AnyEntry:
+    """Raises :class:`EntryError`."""
+    try:
+        if kind == EntryKind.ORDERS:
+            return _decode_orders(payload)
+        if kind == EntryKind.REPORTS:
+            first, path = REPORTS.unpack_from(payload)
+            check_items(payload[REPORTS.size :])
+            return ReportsEntry(first, path, payload[REPORTS.size :])
+        if kind == EntryKind.RESERVE:
+            return Reserve(*RESERVE.unpack(payload))
+        if kind == EntryKind.START:
+            return Start(*START.unpack(payload))
+        if kind == EntryKind.ENGINE:
+            return EngineEntry(*ENGINE.unpack(payload))
+        if kind == EntryKind.INSTRUMENT:
+            id_, digest = INSTRUMENT.unpack_from(payload)
+            return InstrumentEntry(id_, digest, payload[INSTRUMENT.size :].decode("ascii"))
+    except (struct.error, UnicodeDecodeError, ReportError) as error:
+        raise EntryError(f"journal record of kind {kind}: {error}") from None
+    raise EntryError(f"journal record of unknown kind {kind}")
+
+
+def _decode_orders(payload: bytes) -> Orders:
+    first, time_ns, count, ids_count, batches_count = ORDERS.unpack_from(payload)
+    position = ORDERS.size + count * RECORD_BYTES
+    records = payload[ORDERS.size : position]
+    ids, batches = [], []
+    for _ in range(ids_count):
+        index, length = TEXT_ID.unpack_from(payload, position)
+        position += TEXT_ID.size
+        ids.append((index, payload[position : position + length]))
+        position += length
+    for _ in range(batches_count):
+        index, size, digest, length = BATCH.unpack_from(payload, position)
+        position += BATCH.size
+        batches.append(BatchMark(index, size, digest, payload[position : position + length]))
+        position += length
+    if position != len(payload):
+        raise EntryError(f"group of orders from {first} on has {len(payload)} bytes instead of {position}")
+    return Orders(first, time_ns, records, ids, batches)

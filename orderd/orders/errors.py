@@ -1,0 +1,41 @@
+"""Why the desk does not take what a client asks for. After any of these nothing of it was journaled."""
+
+
+class Refused(Exception):
+    """``str()`` is the text for the client; :attr:`word` is the first word of the error reply."""
+
+    word = "ERR"
+
+
+class BadOrder(Refused):
+    """It does not fit: an impossible value, an unknown symbol, a word that is not supported."""
+
+    word = "BADORDER"
+
+
+class Duplicate(Refused):
+    """The id is known and stands for something else."""
+
+    word = "DUPLICATE"
+
+
+class NotFound(Refused):
+    """No order of that id is remembered."""
+
+    word = "NOTFOUND"
+
+
+class Full(Refused):
+    """A bound is reached; it is named. Try again later."""
+
+    word = "FULL"
+
+
+class Trimmed(Refused):
+    """The executions asked for are gone."""
+
+    word = "TRIMMED"
+
+
+class ReportMismatch(Exception):
+    """The engine reports an order that was never sent to it: one of the two runs on a wrong journal."""

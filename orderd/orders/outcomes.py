@@ -1,0 +1,113 @@
+"""What the engine's reports do to the table, and what is confirmed by them."""
+
+from typing import Final
+
+import attrs
+
+from orderd.link.report_intake import Delivery
+from orderd.orders.batches import BatchLedger
+from orderd.orders.errors import ReportMismatch
+from orderd.orders.executions import Chunk
+from orderd.orders.table import ANSWERED, OrderTable, Path, is_order
+from orderd.wire.records import TEXT_NUMBER
+from orderd.wire.reports import FLAG_FINAL, FLAG_TAKER, FULL, RANGE, ExecType, iter_items
+
+TRADE: Final = int(ExecType.TRADE)
+REPLACED: Final = int(ExecType.REPLACED)
+REJECTED: Final = int(ExecType.REJECTED)
+REQUEST_REJECTED: Final = (int(ExecType.CANCEL_REJECTED), int(ExecType.REPLACE_REJECTED))
+VOIDED: Final = int(ExecType.VOIDED)
+
+
+@attrs.define
+class OutcomeCounters:
+    """Totals since the start of the process."""
+
+    confirmed: dict[Path, int] = attrs.field(factory=lambda: dict.fromkeys(Path, 0))
+    rejected: int = 0
+
+
+class Outcomes:
+    """Applies deliveries in order. Rows below :attr:`confirmed_end` are confirmed: all that they caused at once has been told."""
+
+    def __init__(self, table: OrderTable, batches: BatchLedger) -> None:
+        self.confirmed_end = 1
+        self.counters = OutcomeCounters()
+        self._table = table
+        self._batches = batches
+
+    def apply(self, delivery: Delivery, path: Path, sent_end: int) -> Chunk:
+        """Raises :class:`ReportMismatch` for a report on an order that was not sent: rows from ``sent_end`` on were not."""
+        records: list[bytes] = []
+        names: list[bytes | None] = []
+        voided = 0
+        for offset, _, count in iter_items(delivery.items):
+            if delivery.items[offset] == ExecType.NEW:
+                records.append(self._range(delivery.items, offset, path, sent_end))
+                order = RANGE.unpack_from(delivery.items, offset)[4]
+                names += self._table.text_ids(order, count) or [None] * count
+            else:
+                number, exec_type = self._full(delivery.items, offset, path, sent_end)
+                names.append(self._name(number))
+                voided += exec_type == VOIDED
+        ids = names if any(name is not None for name in names) else None
+        return Chunk(delivery.first, delivery.items, b"".join(records), ids, delivery.reports - voided)
+
+    def _range(self, items: bytes, offset: int, path: Path, sent_end: int) -> bytes:
+        _, flags, _, count, first, _ = RANGE.unpack_from(items, offset)
+        if not self.confirmed_end <= first <= first + count <= sent_end:
+            raise ReportMismatch(
+                f"NEW for orders {first} to {first + count - 1}, expected from {self.confirmed_end} on"
+            )
+        self._table.accept(first, count, path)
+        if flags & FLAG_FINAL:
+            self._confirm(first + count, path)
+        return self._table.records(first, count)
+
+    def _full(self, items: bytes, offset: int, path: Path, sent_end: int) -> tuple[int, int]:
+        (
+            exec_type, flags, status, reason, _, _, _, _, order, input_, number, last_qty, last_px, cum_qty, leaves_qty, _, _,
+        ) = FULL.unpack_from(items, offset)  # fmt: skip
+        if order >= sent_end or input_ >= sent_end:
+            raise ReportMismatch(
+                f"{ExecType(exec_type).name} for order {order} by input {input_}, sent up to {sent_end - 1}"
+            )
+        place = self._table.locate(order) if order else None
+        if place is not None and exec_type not in REQUEST_REJECTED:
+            page, row = place
+            if exec_type == TRADE:
+                page.add_fill(row, last_qty, last_px)
+            elif exec_type == REPLACED:
+                page.quantity[row] = cum_qty + leaves_qty
+            else:
+                page.reason[row] = reason
+            self._table.set_status(order, ANSWERED if exec_type == VOIDED else status, path)
+        rejected = exec_type == REJECTED or exec_type in REQUEST_REJECTED
+        if rejected:
+            self.counters.rejected += 1
+        if input_ and (rejected or (exec_type == TRADE and flags & FLAG_TAKER)):
+            self._batches.count(input_, rejected=rejected)
+        if flags & FLAG_FINAL and input_:
+            if input_ != order:
+                self._answer(input_, reason if rejected else 0, path)
+            self._confirm(input_ + 1, path)
+        return number, exec_type
+
+    def _answer(self, input_: int, reason: int, path: Path) -> None:
+        place = self._table.locate(input_)
+        if place is not None and not is_order(*place):
+            place[0].reason[place[1]] = reason
+            self._table.set_status(input_, ANSWERED, path)
+
+    def _confirm(self, end: int, path: Path) -> None:
+        self.counters.confirmed[path] += end - self.confirmed_end
+        self.confirmed_end = end
+
+    def _name(self, number: int) -> bytes | None:
+        """The text id of an order that travels under ``number``; None if its number is its id."""
+        if number < TEXT_NUMBER:
+            return None
+        place = self._table.locate(number - TEXT_NUMBER)
+        if place is None or place[0].ids is None:
+            return None
+        return place[0].ids[place[1]]

@@ -1,0 +1,302 @@
+"""The order table: a row for each journaled record, in columns, by order id.
+
+Rows live in pages of :data:`PAGE_ROWS`. What never changes is the record itself (32 bytes, as it travels); what changes is a byte each
+for status, path and reason, and, only where there were fills or a replace, quantities. A run of orders that is accepted at once is
+one slice assignment a column.
+
+Memory is bounded by forgetting: rows that are done are forgotten, oldest first, beyond ``remembered_max``. Rows that are open or
+unconfirmed are never forgotten: when their page goes, they move to a page of stragglers.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from enum import IntEnum
+from typing import Final
+
+from orderd.wire.records import RECORD, RECORD_BYTES, Kind
+from orderd.wire.reports import OrderStatus
+
+PAGE_SHIFT: Final = 12
+PAGE_ROWS: Final = 1 << PAGE_SHIFT
+PAGE_MASK: Final = PAGE_ROWS - 1
+
+KIND_OFFSET: Final = 30
+ANSWERED: Final = 9
+"""Status byte of a record that is not an order (cancel, replace, void) once the engine has answered it."""
+
+QUEUED: Final = int(OrderStatus.QUEUED)
+NEW: Final = int(OrderStatus.NEW)
+_DONE_STATUSES: Final = (
+    OrderStatus.FILLED,
+    OrderStatus.CANCELED,
+    OrderStatus.REJECTED,
+    OrderStatus.EXPIRED,
+    ANSWERED,
+)
+IS_DONE: Final = bytes(int(s in _DONE_STATUSES) for s in range(256))
+IS_OPEN: Final = bytes(
+    int(s in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED, OrderStatus.REPLACED)) for s in range(256)
+)
+
+
+class Path(IntEnum):
+    """What carried the first confirmation."""
+
+    NONE = 0
+    UDP = 1
+    GRPC = 2
+
+
+class Page:
+    """Columns of :data:`PAGE_ROWS` rows; the rare ones are made when first needed."""
+
+    __slots__ = ("cum_qty", "ids", "notional", "path", "quantity", "reason", "records", "status")
+
+    def __init__(self) -> None:
+        self.records = bytearray(PAGE_ROWS * RECORD_BYTES)
+        self.status = bytearray(PAGE_ROWS)
+        self.path = bytearray(PAGE_ROWS)
+        self.reason = bytearray(PAGE_ROWS)
+        self.ids: list[bytes | None] | None = None
+        """Text ids: of orders that have one, and the request ids of cancels and replaces."""
+        self.cum_qty: list[int] | None = None
+        self.notional: list[int] | None = None
+        """Sum of price times quantity over the fills, in ticks times lots."""
+        self.quantity: dict[int, int] = {}
+        """Order quantity, where a replace changed it."""
+
+    def record(self, row: int) -> bytes:
+        return bytes(self.records[row * RECORD_BYTES : (row + 1) * RECORD_BYTES])
+
+    def set_id(self, row: int, text_id: bytes) -> None:
+        if self.ids is None:
+            self.ids = [None] * PAGE_ROWS
+        self.ids[row] = text_id
+
+    def add_fill(self, row: int, quantity: int, price: int) -> None:
+        if self.cum_qty is None or self.notional is None:
+            self.cum_qty, self.notional = [0] * PAGE_ROWS, [0] * PAGE_ROWS
+        self.cum_qty[row] += quantity
+        self.notional[row] += quantity * price
+
+    def copy_row(self, row: int, other: "Page", other_row: int) -> None:
+        """Make ``other_row`` of ``other`` what ``row`` is here."""
+        other.records[other_row * RECORD_BYTES : (other_row + 1) * RECORD_BYTES] = self.record(row)
+        for mine, theirs in ((self.status, other.status), (self.path, other.path), (self.reason, other.reason)):
+            theirs[other_row] = mine[row]
+        text_id = self.ids[row] if self.ids else None
+        if text_id is not None:
+            other.set_id(other_row, text_id)
+        elif other.ids is not None:
+            other.ids[other_row] = None
+        if other.cum_qty is not None and other.notional is not None:
+            other.cum_qty[other_row] = other.notional[other_row] = 0
+        if self.cum_qty is not None and self.notional is not None and self.cum_qty[row]:
+            other.add_fill(other_row, 0, 0)
+            assert other.cum_qty is not None and other.notional is not None
+            other.cum_qty[other_row], other.notional[other_row] = self.cum_qty[row], self.notional[row]
+        other.quantity.pop(other_row, None)
+        if row in self.quantity:
+            other.quantity[other_row] = self.quantity[row]
+
+
+class Stragglers:
+    """Rows whose page is gone, in pages of their own; a place that is given up is used again."""
+
+    def __init__(self) -> None:
+        self.places: dict[int, tuple[Page, int]] = {}
+        self._free: list[tuple[Page, int]] = []
+
+    def add(self, order_id: int, page: Page, row: int) -> None:
+        if not self._free:
+            fresh = Page()
+            self._free = [(fresh, i) for i in reversed(range(PAGE_ROWS))]
+        place = self._free.pop()
+        page.copy_row(row, *place)
+        self.places[order_id] = place
+
+    def drop(self, order_id: int) -> None:
+        place = self.places.pop(order_id, None)
+        if place is not None:
+            self._free.append(place)
+
+
+class OrderTable:
+    """Rows by order id, from 1. ``forget(order_id, record, text_id)`` is told of each row that is forgotten."""
+
+    def __init__(self, remembered_max: int, forget: Callable[[int, bytes, bytes | None], None]) -> None:
+        self.end = 1
+        """Order id that the next row gets."""
+        self.base = 1
+        """Rows below it that are done are forgotten."""
+        self.done = 0
+        """Done rows that are remembered."""
+        self.open = 0
+        self._remembered_max = remembered_max
+        self._forget = forget
+        self._pages: dict[int, Page] = {}
+        self._stragglers = Stragglers()
+        self._late: deque[tuple[int, int]] = deque()  # rows below base that became done: (end at that time, order id)
+        self._late_ids: set[int] = set()
+
+    # --- rows ---------------------------------------------------------------------------------------------------------
+
+    def append(self, records: bytes) -> int:
+        """Add a row for each record; returns the order id of the first."""
+        first = self.end
+        position = 0
+        while position < len(records):
+            number, row = (self.end - 1) >> PAGE_SHIFT, (self.end - 1) & PAGE_MASK
+            page = self._pages.get(number)
+            if page is None:
+                page = self._pages[number] = Page()
+            size = min(len(records) - position, (PAGE_ROWS - row) * RECORD_BYTES)
+            page.records[row * RECORD_BYTES : row * RECORD_BYTES + size] = records[position : position + size]
+            position += size
+            self.end += size // RECORD_BYTES
+        return first
+
+    def locate(self, order_id: int) -> tuple[Page, int] | None:
+        """Page and row within it; None if there is no such row (any more)."""
+        page = self._pages.get((order_id - 1) >> PAGE_SHIFT)
+        if page is not None:
+            return page, (order_id - 1) & PAGE_MASK
+        return self._stragglers.places.get(order_id)
+
+    def remembers(self, order_id: int) -> bool:
+        """Whether the row is there and not forgotten."""
+        if order_id >= self.base:
+            return order_id < self.end
+        place = self.locate(order_id)
+        if place is None:
+            return False
+        page, row = place
+        return not IS_DONE[page.status[row]] or order_id in self._late_ids
+
+    def set_id(self, order_id: int, text_id: bytes) -> None:
+        page, row = self._pages[(order_id - 1) >> PAGE_SHIFT], (order_id - 1) & PAGE_MASK
+        page.set_id(row, text_id)
+
+    def spans(self, first: int, end: int) -> Iterator[tuple[Page, int, int]]:
+        """``(page, row, end row)`` of the rows from ``first`` to before ``end``, all of them in the table's pages."""
+        while first < end:
+            row = (first - 1) & PAGE_MASK
+            count = min(end - first, PAGE_ROWS - row)
+            yield self._pages[(first - 1) >> PAGE_SHIFT], row, row + count
+            first += count
+
+    def records(self, first: int, count: int) -> bytes:
+        """The records of rows that are not forgotten."""
+        spans = self.spans(first, first + count)
+        return b"".join(bytes(p.records[a * RECORD_BYTES : b * RECORD_BYTES]) for p, a, b in spans)
+
+    def text_ids(self, first: int, count: int) -> list[bytes | None] | None:
+        """The text ids of rows that are not forgotten; None if there are none."""
+        spans = list(self.spans(first, first + count))
+        if all(page.ids is None for page, _, _ in spans):
+            return None
+        return [i for page, a, b in spans for i in (page.ids[a:b] if page.ids is not None else [None] * (b - a))]
+
+    # --- status -------------------------------------------------------------------------------------------------------
+
+    def accept(self, first: int, count: int, path: Path) -> None:
+        """NEW for a run of orders."""
+        for page, a, b in self.spans(first, first + count):
+            page.status[a:b] = bytes((NEW,)) * (b - a)
+            page.path[a:b] = bytes((path,)) * (b - a)
+        self.open += count
+
+    def set_status(self, order_id: int, status: int, path: Path) -> None:
+        """Move a row to ``status``; its path is that of the first confirmation."""
+        place = self.locate(order_id)
+        if place is None:
+            return
+        page, row = place
+        was = page.status[row]
+        page.status[row] = status
+        if not page.path[row]:
+            page.path[row] = path
+        self.open += IS_OPEN[status] - IS_OPEN[was]
+        if IS_DONE[status] and not IS_DONE[was]:
+            self.done += 1
+            if order_id < self.base:
+                self._late.append((self.end, order_id))
+                self._late_ids.add(order_id)
+
+    def trim(self, confirmed_end: int) -> None:
+        """Forget the oldest done rows beyond the bound. Rows from ``confirmed_end`` on are not done."""
+        while self.done > self._remembered_max:
+            if self._late and (self._late[0][0] <= self.base or self.base >= confirmed_end):
+                self._forget_late(self._late.popleft()[1])
+            elif self.base < confirmed_end:
+                self._forget_base()
+            else:
+                return
+
+    def _forget_base(self) -> None:
+        order_id = self.base
+        number, row = (order_id - 1) >> PAGE_SHIFT, (order_id - 1) & PAGE_MASK
+        page = self._pages[number]
+        self.base += 1
+        if IS_DONE[page.status[row]]:
+            self.done -= 1
+            self._forget(order_id, page.record(row), page.ids[row] if page.ids else None)
+        if row == PAGE_MASK:
+            self._retire(number, page)
+
+    def _retire(self, number: int, page: Page) -> None:
+        first = (number << PAGE_SHIFT) + 1
+        del self._pages[number]
+        for row in range(PAGE_ROWS):
+            if not IS_DONE[page.status[row]] or first + row in self._late_ids:
+                self._stragglers.add(first + row, page, row)
+
+    def _forget_late(self, order_id: int) -> None:
+        self._late_ids.discard(order_id)
+        place = self.locate(order_id)
+        if place is None:
+            return
+        page, row = place
+        self.done -= 1
+        self._forget(order_id, page.record(row), page.ids[row] if page.ids else None)
+        self._stragglers.drop(order_id)
+
+    # --- scans --------------------------------------------------------------------------------------------------------
+
+    def scan(self, after: int, end: int, *, open_only: bool) -> Iterator[tuple[Page, list[tuple[int, int]]]]:
+        """Remembered rows behind ``after`` and below ``end`` as ``(page, [(order id, row), ...])``, ascending.
+
+        At most a page at a time, so that the caller can do other things between; a page with nothing may come empty.
+        """
+        scattered = self._stragglers.places
+        for order_id in sorted(i for i in scattered if after < i < end):
+            place = scattered.get(order_id)
+            if place is not None and (not open_only or IS_OPEN[place[0].status[place[1]]]):
+                yield place[0], [(order_id, place[1])]
+        for number in sorted(self._pages):
+            page, zero = self._pages.get(number), (number << PAGE_SHIFT) + 1
+            if page is None:
+                continue
+            start, stop = max(0, after + 1 - zero), min(PAGE_ROWS, end - zero)
+            if start < stop:
+                rows = _open_rows(page, start, stop) if open_only else range(start, stop)
+                yield page, [(zero + row, row) for row in rows if zero + row >= self.base or self.remembers(zero + row)]
+
+
+def _open_rows(page: Page, start: int, stop: int) -> list[int]:
+    flags = page.status[start:stop].translate(IS_OPEN)
+    rows, at = [], flags.find(1)
+    while at >= 0:
+        rows.append(start + at)
+        at = flags.find(1, at + 1)
+    return rows
+
+
+def is_order(page: Page, row: int) -> bool:
+    """Whether the row is an order and not a request about one."""
+    return page.records[row * RECORD_BYTES + KIND_OFFSET] == Kind.NEW
+
+
+def unpack(page: Page, row: int) -> tuple[int, int, int, int, int, int, int]:
+    """Number, price, quantity, instrument, account, kind and flags of a row."""
+    return RECORD.unpack_from(page.records, row * RECORD_BYTES)

@@ -1,0 +1,85 @@
+"""Order records: 32 bytes, little-endian, the one shape of every order from intake to the matching engine.
+
+====== ====== =========== ==================================================================
+offset type   field       meaning
+====== ====== =========== ==================================================================
+0      u64    number      client's number (below 2**63) or 2**63 + order id (text ids)
+8      i64    price       ticks; 0 for a market order
+16     u64    quantity    lots, 1 to 2**63 - 1
+24     u32    instrument  id of the instrument table
+28     u16    account     0 to 65535
+30     u8     kind        :class:`Kind`
+31     u8     flags       side, order type, time in force, post-only, self-trade prevention
+====== ====== =========== ==================================================================
+"""
+
+import struct
+from enum import IntEnum
+from typing import Final, NewType
+
+Number = NewType("Number", int)
+Sequence = NewType("Sequence", int)
+
+RECORD: Final = struct.Struct("<QqQIHBB")
+RECORD_BYTES: Final = RECORD.size
+assert RECORD_BYTES == 32
+
+VALUE_MAX: Final = 2**63 - 1
+"""Largest price in ticks and largest quantity in lots."""
+
+TEXT_NUMBER: Final = 2**63
+"""An order with a text id travels under this plus its order id."""
+
+
+class Kind(IntEnum):
+    """What a record asks for."""
+
+    VOID = 0
+    NEW = 1
+    CANCEL = 2
+    REPLACE = 3
+    REPLACE_OPEN = 4
+    MASS_CANCEL = 5
+    EXTENSION = 6
+
+
+class Side(IntEnum):
+    """FIX tag 54, as the record's lowest flag bit."""
+
+    BUY = 0
+    SELL = 1
+
+
+class TimeInForce(IntEnum):
+    """FIX tag 59, as bits 2 to 4 of the flags."""
+
+    DAY = 0
+    GTC = 1
+    IOC = 2
+    FOK = 3
+    GTD = 4
+
+
+class SelfTradePrevention(IntEnum):
+    """What an incoming order does about a resting one of the same account; bits 6 and 7 of the flags."""
+
+    NONE = 0
+    CANCEL_NEWEST = 1
+    CANCEL_OLDEST = 2
+    CANCEL_BOTH = 3
+
+
+FLAG_SELL: Final = 0b0000_0001
+FLAG_MARKET: Final = 0b0000_0010
+TIF_SHIFT: Final = 2
+TIF_MASK: Final = 0b0001_1100
+FLAG_POST_ONLY: Final = 0b0010_0000
+STP_SHIFT: Final = 6
+STP_MASK: Final = 0b1100_0000
+
+VOID_RECORD: Final = bytes(RECORD_BYTES)
+
+
+def new_flags(side: Side, *, market: bool, time_in_force: TimeInForce) -> int:
+    """The flags byte of a NEW record."""
+    return int(side) | (FLAG_MARKET if market else 0) | time_in_force << TIF_SHIFT

@@ -1,0 +1,244 @@
+"""A disk in memory that does to the journal what a real one does when the power goes.
+
+- What was written and not synced is lost or kept by 512-byte sectors, at random.
+- Changes of length, and names in a directory, are lost from some point on, in order.
+- A failed sync puts some of it on disk and forgets the rest: the page cache still shows it, and the next sync succeeds.
+- A process that is killed loses its handles and locks, nothing else.
+
+Each call is counted. ``crash_at`` raises :class:`SimulatedCrash` in place of that call, ``faults`` an OSError, and
+``short_writes`` makes a write take that many bytes only. All choices come from one seed.
+"""
+
+import errno
+import os
+import random
+from dataclasses import dataclass, field
+
+SECTOR_BYTES = 512
+
+
+class SimulatedCrash(BaseException):
+    """The process stops here. Nothing may handle it, as with KeyboardInterrupt."""
+
+
+@dataclass
+class File:
+    """What programs see, what is on the disk, and what is on its way: ``(sector, bytes)`` or ``(None, length)``."""
+
+    cached: bytearray = field(default_factory=bytearray)
+    durable: bytearray = field(default_factory=bytearray)
+    pending: list[tuple[int | None, int | bytes]] = field(default_factory=list)
+
+    def resize(self, size: int) -> None:
+        _resize(self.cached, size)
+        self.pending.append((None, size))
+
+    def write(self, data: bytes, offset: int) -> None:
+        end = offset + len(data)
+        if end > len(self.cached):
+            self.resize(end)
+        self.cached[offset:end] = data
+        for sector in range(offset // SECTOR_BYTES, -(-end // SECTOR_BYTES)):
+            at = sector * SECTOR_BYTES
+            self.pending.append((sector, bytes(self.cached[at : at + SECTOR_BYTES])))
+
+    def flush(self, chance: float, rng: random.Random) -> None:
+        """Put what is on its way on disk: each sector with this chance, lengths up to some point; forget the rest."""
+        sized = True
+        for sector, what in self.pending:
+            if sector is None:
+                assert isinstance(what, int)
+                sized = sized and rng.random() < chance
+                if sized:
+                    _resize(self.durable, what)
+            elif rng.random() < chance:
+                assert isinstance(what, bytes)
+                at = sector * SECTOR_BYTES
+                if len(self.durable) < at + len(what):
+                    _resize(self.durable, at + len(what))
+                self.durable[at : at + len(what)] = what
+        self.pending.clear()
+
+
+def _resize(data: bytearray, size: int) -> None:
+    if size < len(data):
+        del data[size:]
+    else:
+        data.extend(bytes(size - len(data)))
+
+
+class SimulatedDisk:
+    """A Disk for the journal. Paths are only names: the part up to the last slash is the directory."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.rng = random.Random(seed)
+        self.calls = 0
+        self.log: list[str] = []
+        self.crash_at: int | None = None
+        self.faults: dict[int, int] = {}
+        self.fail_names: dict[str, int] = {}
+        """Errno for every call of this name."""
+        self.short_writes: dict[int, int] = {}
+        self.space: int | None = None
+        """Bytes that files may take up together."""
+        self.names: dict[str, File] = {}
+        self.durable_names: dict[str, File] = {}
+        self.name_changes: list[tuple[str, File | None]] = []
+        self.handles: dict[int, File] = {}
+        self.locks: dict[int, str] = {}
+        self._next_handle = 3
+
+    # What happens to it.
+
+    def kill(self) -> None:
+        """The process ends; the page cache lives on."""
+        self.handles.clear()
+        self.locks.clear()
+        self.crash_at = None
+
+    def lose_power(self) -> None:
+        """Only what is on disk is left, and some of what was on its way."""
+        self.kill()
+        kept = self.rng.randint(0, len(self.name_changes))
+        self._settle_names(kept)
+        for file in set(map(id, self.durable_names.values())):
+            found = next(f for f in self.durable_names.values() if id(f) == file)
+            found.flush(self.rng.choice((0.0, 0.1, 0.5, 0.9, 1.0)), self.rng)
+            found.cached = bytearray(found.durable)
+        self.names = dict(self.durable_names)
+
+    def snapshot(self) -> dict[str, bytes]:
+        """All files as programs see them."""
+        return {name: bytes(file.cached) for name, file in self.names.items()}
+
+    @classmethod
+    def holding(cls, files: dict[str, bytes]) -> "SimulatedDisk":
+        """A disk that has these files, durably."""
+        disk = cls()
+        disk.names = {name: File(bytearray(data), bytearray(data)) for name, data in files.items()}
+        disk.durable_names = dict(disk.names)
+        return disk
+
+    def _settle_names(self, count: int) -> None:
+        for path, file in self.name_changes[:count]:
+            if file is None:
+                self.durable_names.pop(path, None)
+            else:
+                self.durable_names[path] = file
+        self.name_changes.clear()
+
+    def _change_names(self, *changes: tuple[str, File | None]) -> None:
+        for path, file in changes:
+            if file is None:
+                del self.names[path]
+            else:
+                self.names[path] = file
+        self.name_changes += changes
+
+    def _step(self, name: str) -> None:
+        self.calls += 1
+        self.log.append(name)
+        if self.calls == self.crash_at:
+            raise SimulatedCrash
+        code = self.faults.get(self.calls) or self.fail_names.get(name)
+        if code:
+            raise OSError(code, os.strerror(code))
+
+    def _handle(self, file: File) -> int:
+        self._next_handle += 1
+        self.handles[self._next_handle] = file
+        return self._next_handle
+
+    def _check_space(self, more: int) -> None:
+        if self.space is not None and sum(len(f.cached) for f in self.names.values()) + more > self.space:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    # The seam.
+
+    def make_directory(self, path: str) -> None:
+        self._step("make_directory")
+
+    def lock(self, path: str, wait_s: float) -> int:
+        self._step("lock")
+        if path in self.locks.values():
+            raise BlockingIOError
+        handle = self._handle(File())
+        self.locks[handle] = path
+        return handle
+
+    def list(self, directory: str) -> list[str]:
+        self._step("list")
+        return [name.rpartition("/")[2] for name in self.names if name.rpartition("/")[0] == directory]
+
+    def create(self, path: str, size: int) -> int:
+        self._step("create")
+        if path in self.names:
+            raise FileExistsError(path)
+        self._check_space(size)
+        file = File()
+        file.resize(size)
+        self._change_names((path, file))
+        return self._handle(file)
+
+    def open(self, path: str) -> int:
+        self._step("open")
+        return self._handle(self.names[path])
+
+    def close(self, handle: int) -> None:
+        self._step("close")
+        del self.handles[handle]
+        self.locks.pop(handle, None)
+
+    def size(self, handle: int) -> int:
+        self._step("size")
+        return len(self.handles[handle].cached)
+
+    def preallocate(self, handle: int, size: int) -> None:
+        self._step("preallocate")
+        file = self.handles[handle]
+        if size > len(file.cached):
+            self._check_space(size - len(file.cached))
+            file.resize(size)
+
+    def pread(self, handle: int, length: int, offset: int) -> bytes:
+        self._step("pread")
+        return bytes(self.handles[handle].cached[offset : offset + length])
+
+    def pwrite(self, handle: int, data: bytes | memoryview, offset: int) -> int:
+        self._step("pwrite")
+        taken = min(len(data), self.short_writes.get(self.calls, len(data)))
+        self.handles[handle].write(bytes(data[:taken]), offset)
+        return taken
+
+    def fdatasync(self, handle: int) -> None:
+        file = self.handles[handle]
+        try:
+            self._step("fdatasync")
+        except OSError:
+            file.flush(self.rng.choice((0.0, 0.5, 0.9)), self.rng)
+            raise
+        file.flush(1.0, self.rng)
+
+    def truncate(self, handle: int, size: int) -> None:
+        self._step("truncate")
+        self.handles[handle].resize(size)
+
+    def rename(self, old: str, new: str) -> None:
+        self._step("rename")
+        # One entry of the file system's own log: both names change, or none.
+        file = self.names[old]
+        self._change_names((new, file), (old, None))
+
+    def unlink(self, path: str) -> None:
+        self._step("unlink")
+        self._change_names((path, None))
+
+    def copy(self, source: str, target: str, length: int) -> None:
+        self._step("copy")
+        self._check_space(length)
+        data = bytes(self.names[source].cached[:length])
+        self._change_names((target, File(bytearray(data), bytearray(data))))
+
+    def fsync_directory(self, path: str) -> None:
+        self._step("fsync_directory")
+        self._settle_names(len(self.name_changes))

@@ -1,0 +1,83 @@
+"""The engine's settings have the documented defaults, and its journal is never orderd's by mistake."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from engine import config
+from engine.config import EngineSettings, default_settings, load_settings
+from orderd.runtime.instruments import Instrument
+from orderd.runtime.settings import SettingsError, flatten
+
+CONFIGS = Path(__file__).parent.parent / "config"
+AAPL = Instrument("AAPL", 1, "0.01", "1")
+
+
+@pytest.fixture(autouse=True)
+def no_system_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(config, "SYSTEM_CONFIG", tmp_path / "absent.toml")
+
+
+def refusal(*overrides: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(None, overrides, {"HOME": "/home/a"})
+    return str(caught.value)
+
+
+def test_the_annotated_file_names_every_key_with_its_default() -> None:
+    assert load_settings(CONFIGS / "engine.toml", (), {}) == EngineSettings(instrument=(AAPL,))
+    text = (CONFIGS / "engine.toml").read_text()
+    for key in flatten(EngineSettings(instrument=(AAPL,))):
+        assert re.search(rf"^\[*{re.escape(key.rpartition('.')[2])}\b", text, re.MULTILINE), key
+
+
+def test_without_a_file_nothing_needs_root() -> None:
+    settings = default_settings({"HOME": "/home/a"})
+    assert settings.journal.directory == "/home/a/.local/state/orderd-engine/journal"
+    assert settings.listen.udp == "127.0.0.1:9001"
+    assert settings.instruments.by_id[1] == AAPL
+    assert load_settings(None, (), {"HOME": "/home/a"}) == settings
+
+
+def test_the_environment_names_the_file(tmp_path: Path) -> None:
+    environ = {"ORDERD_ENGINE_CONFIG": str(tmp_path / "absent"), "ORDERD_CONFIG": "/other"}
+    with pytest.raises(SettingsError, match=f"^{tmp_path}/absent: No such file"):
+        load_settings(None, (), environ)
+
+
+def test_its_journal_stays_in_its_own_directory_when_other_journal_keys_are_set(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('[journal]\ndurability = "none"\n[[instrument]]\nsymbol = "A"\nid = 1\ntick = "1"\nlot = "1"\n')
+    assert load_settings(path, (), {}).journal.directory == "/var/lib/orderd-engine/journal"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("day_end='17:00'", 'day_end = "17:00": is not supported yet'),
+        ("snapshot.orders=100", "snapshot.orders = 100: is not supported yet"),
+        ("day_timezone=Mars/Base", 'day_timezone = "Mars/Base": must be a time zone'),
+        ("day_timezone=../../etc/passwd", "day_timezone = "),
+        ("listen.udp=9001", "listen.udp = 9001: must be a string"),
+        ("listen.grpc=x", 'listen.grpc = "x": must be host:port'),
+        ("limits.sessions_max=0", "limits.sessions_max = 0: must be a whole number from 1 to 65536"),
+        ("instrument=[]", "instrument is missing: without an [[instrument]] table nothing can be traded"),
+        ("mode=sync", 'mode = "sync": unknown key; known here: key_file, day_end,'),
+    ],
+)
+def test_what_cannot_be_is_refused(override: str, message: str) -> None:
+    assert refusal(override).startswith(f"--set: {message}")
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:9001", "[::]:9001", "10.0.0.7:9001"])
+@pytest.mark.parametrize("key", ["udp", "grpc"])
+def test_listening_off_loopback_takes_a_key(key: str, address: str) -> None:
+    expected = f'key_file = "": is required: listen.{key} = "{address}" is not loopback'
+    assert refusal(f"listen.{key}={address}").endswith(expected)
+    load_settings(None, [f"listen.{key}={address}", "key_file=/etc/orderd/key"], {"HOME": "/home/a"})
+
+
+def test_the_system_may_pick_the_ports() -> None:
+    settings = load_settings(None, ["listen.udp=127.0.0.1:0", "listen.grpc=[::1]:0"], {"HOME": "/home/a"})
+    assert settings.listen.grpc == "[::1]:0"
