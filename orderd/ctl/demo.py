@@ -236,7 +236,7 @@ def run(demo: Demo, *, duration_s: float | None, quiet: bool) -> None:
                 )
                 state = demo.look()
                 if view is not None:
-                    view.update(demo_view.view(state))
+                    view.update(demo_view.view(state, console.width))
                 elif not quiet and state.seconds - shown_s >= LINE_EVERY_S:
                     shown_s = state.seconds
                     click.echo(demo_view.line(state))
@@ -278,7 +278,7 @@ def demo(options: Options, /, duration: float | None, clients: int) -> None:
 def _print_summary(show: Demo) -> None:
     summary = show.summary()
     console = output.console()
-    console.print(demo_view.clients_table(show.state))
+    console.print(demo_view.clients_table(show.state, console.width))
     names = (
         "sent",
         "acknowledged",

@@ -1,7 +1,7 @@
 """How ``orderctl demo`` shows itself: a live view on a terminal, else a line now and then; a table at the end."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from rich.console import Group
@@ -9,6 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from orderd.ctl.latency import PERCENTILES, shown_us
+
+WIDE: Final = 140
+"""Columns of a terminal on which all that is known of a client fits in a row."""
+
+NARROW_COUNTS: Final = ("sent", "confirmed")
 
 
 @attrs.define
@@ -56,7 +61,7 @@ def _path(info: Mapping[str, str]) -> str:
     return f"udp {udp}, grpc {grpc}"
 
 
-def view(state: State) -> Group:
+def view(state: State, width: int) -> Group:
     """The live view."""
     info = state.info
     head = Table(box=None, pad_edge=False, show_header=False)
@@ -71,27 +76,28 @@ def view(state: State) -> Group:
     for book in state.books:
         head.add_row("book", _top(book))
     return Group(
-        head, Text(""), clients_table(state), Text(f"{state.seconds:.0f} s. Ctrl-C ends the demo.", style="dim")
+        head, Text(""), clients_table(state, width), Text(f"{state.seconds:.0f} s. Ctrl-C ends the demo.", style="dim")
     )
 
 
-def clients_table(state: State) -> Table:
-    """A row for each client program."""
+def clients_table(state: State, width: int) -> Table:
+    """A row for each client program, with as much as fits."""
+    wide = width >= WIDE
+    counts = ("sent", "acknowledged", "confirmed", "rejected", "unknown", "errors", "trades") if wide else NARROW_COUNTS
+    shares = [name for name, _ in PERCENTILES] if wide else ["p50", "p99"]
     table = Table(box=None, pad_edge=False)
-    for name in ("client", "symbol", "mode"):
-        table.add_column(name)
-    numbers = ("sent", "acknowledged", "confirmed", "rejected", "unknown", "errors", "trades")
-    for name in (*numbers, "orders/s", *(name for name, _ in PERCENTILES)):
-        table.add_column(name, justify="right")
+    for name in ("client", "mode"):
+        table.add_column(name, no_wrap=True)
+    for name in (*counts, "orders/s", *shares):
+        table.add_column(name, justify="right", no_wrap=True)
     for client in state.clients:
         latency = client.account.get("latency_us", {})
         table.add_row(
-            client.name,
-            client.symbol,
+            f"{client.name} {client.symbol}",
             client.mode,
-            *(f"{client.count(name):,}" for name in numbers),
+            *(f"{client.count(name):,}" for name in counts),
             f"{client.orders_per_second:,.0f}",
-            *(shown_us(latency[name]) if name in latency else "-" for name, _ in PERCENTILES),
+            *(shown_us(latency[name]) if name in latency else "-" for name in shares),
         )
     return table
 

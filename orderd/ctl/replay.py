@@ -114,6 +114,7 @@ class Replay:
         """The last order that was only QUEUED when answered: of new ones (True) and of cancels and replaces."""
         self._queued = 0
         self._queues = False
+        self._queues_changes = False
         self._trades = TradeReader(control, self._mine)
 
     def run(self, flow: Flow, *, speed: float | None = None) -> Result:
@@ -234,7 +235,9 @@ class Replay:
         if status == "QUEUED":
             self._queued += 1
             self._queues = True
-            self._last_queued[do is Do.NEW or do is Do.TAKE] = number
+            is_new = do is Do.NEW or do is Do.TAKE
+            self._last_queued[is_new] = number
+            self._queues_changes = self._queues_changes or not is_new
             return
         if status == "UNKNOWN":
             result.unknown += 1
@@ -297,4 +300,5 @@ class Replay:
         result.trades = len(self._trades.trades)
         if self._queues:
             result.rejected = self._trades.rejected
-            result.too_late += self._trades.changes_rejected
+        if self._queues_changes:
+            result.too_late = self._trades.changes_rejected

@@ -4,12 +4,14 @@ import secrets
 import time
 from typing import Protocol
 
+import trio
+
 
 class Clock(Protocol):
     """Where a daemon reads the time."""
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start, never going back; for durations and deadlines."""
+        """Seconds from an arbitrary start, never going back; for durations and for deadlines of cancel scopes."""
         ...
 
     def time_ns(self) -> int:
@@ -26,10 +28,11 @@ class Entropy(Protocol):
 
 
 class SystemClock:
-    """The clock of the machine."""
+    """The clock of the machine, as the running trio loop sees it."""
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        # Trio's clock has a zero of its own, and cancel scopes count from that one.
+        return trio.current_time()
 
     def time_ns(self) -> int:
         return time.time_ns()

@@ -106,16 +106,26 @@ def test_a_daemon_that_dies_is_told_and_nothing_is_left_running(tmp_path: Path) 
 
 def test_the_view_shows_the_clients_and_the_books() -> None:
     state = demo_view.State(seconds=3.0, clients=demo.planned_clients(2))
-    state.clients[0].account = {"sent": 1234, "latency_us": {"p50": 870.0}}
+    state.clients[0].account = {"sent": 101234, "confirmed": 101234, "latency_us": {"p50": 870.0, "p99": 123456.0}}
     state.info = {
         "transport_state": "GRPC_FALLBACK",
         "orders_confirmed_udp_total": "5",
         "orders_confirmed_grpc_total": "6",
     }
     state.books = [{"symbol": "AAPL", "bids": [["99.98", "10", "1"]], "asks": []}]
-    console = Console(width=200)
-    with console.capture() as capture:
-        console.print(demo_view.view(state))
-    shown = capture.get()
-    for text in ("GRPC_FALLBACK", "udp 5, grpc 6", "AAPL  10 at 99.98 | -", "maker-1", "1,234", "870 us"):
-        assert text in shown
+    for width, more in ((200, "acknowledged"), (80, "confirmed")):
+        console = Console(width=width)
+        with console.capture() as capture:
+            console.print(demo_view.view(state, width))
+        shown = capture.get()
+        for text in (
+            "GRPC_FALLBACK",
+            "udp 5, grpc 6",
+            "AAPL  10 at 99.98 | -",
+            "maker-1 AAPL",
+            "1,234",
+            "870 us",
+            more,
+        ):
+            assert text in shown
+        assert "\N{HORIZONTAL ELLIPSIS}" not in shown

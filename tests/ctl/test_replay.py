@@ -80,6 +80,18 @@ def test_a_daemon_whose_own_mode_is_fire_and_forget_is_waited_for(
     assert (result.exit_code, account["mode"], account["confirmed"]) == (0, "fire-and-forget", 8)
 
 
+@pytest.mark.parametrize("daemon_mode", ["sync", "fire-and-forget"])
+def test_a_cancel_that_came_too_late_is_counted_once(
+    replay: Replay, fake: FakeOrderd, tmp_path: Path, daemon_mode: str
+) -> None:
+    fake.mode = daemon_mode
+    path = commands(tmp_path, "L B 1 9990 30\nT S 9990 30 1\nX 1\nL B 2 9990 30\nX 2\n", None)
+    options = ("--mode", "sync", "--mode", "fire-and-forget", "--json")
+    result = replay(path, "--format", "commands", "--symbol", "AAPL", *options)
+    assert [(account["too_late"], account["confirmed"]) for account in accounts(result)] == [(1, 5), (1, 5)]
+    assert result.exit_code == 0
+
+
 def test_another_book_or_trade_than_expected_is_shown_and_ends_with_1(replay: Replay, tmp_path: Path) -> None:
     wrong = commands(
         tmp_path, COMMANDS.replace("10011x20,9990x50", "10011x20,9990x51"), TRADES.replace("2,10010", "9,10010")

@@ -3,7 +3,7 @@
 from orderd.runtime.clock import Clock, Entropy, SystemClock, SystemEntropy
 
 
-def test_the_system_clock_counts_up_and_tells_the_time() -> None:
+async def test_the_system_clock_counts_up_and_tells_the_time() -> None:
     clock: Clock = SystemClock()
     assert clock.monotonic() <= clock.monotonic()
     assert clock.time_ns() > 1_700_000_000 * 10**9

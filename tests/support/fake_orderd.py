@@ -195,14 +195,14 @@ class FakeOrderd:
     def do_order_cancel(self, cl_ord_id: str, *_: str) -> Any:
         order = self._find(cl_ord_id)
         if order not in self.resting:
-            return {**self._pairs(order), "reason": "TOO_LATE"}
+            return self._too_late(order, "CANCEL_REJECTED")
         self._close(order)
         return self._reply(order, self.mode)
 
     def do_order_replace(self, cl_ord_id: str, quantity: str, price: str, *options: str) -> Any:
         order = self._find(cl_ord_id)
         if order not in self.resting:
-            return {**self._pairs(order), "reason": "TOO_LATE"}
+            return self._too_late(order, "REPLACE_REJECTED")
         total = int(quantity) + (order.cum if "OPEN" in options else 0)
         if total <= order.cum:
             self._close(order)
@@ -250,6 +250,10 @@ class FakeOrderd:
         if cl_ord_id not in self.orders:
             raise Refusal("NOTFOUND", f"no order {cl_ord_id}")
         return self.orders[cl_ord_id]
+
+    def _too_late(self, order: Order, exec_type: str) -> dict[str, str]:
+        self._tell(order, exec_type)
+        return {**self._reply(order, self.mode), "reason": "TOO_LATE"}
 
     def _close(self, order: Order) -> None:
         self.resting.remove(order)
