@@ -1,8 +1,9 @@
 """The engine without its shells: sessions, execution and answers. Pure.
 
-One round is: :meth:`EngineCore.receive` for each datagram that is there, :meth:`EngineCore.execute` until it is through, then the
-journal entries are committed, then :meth:`EngineCore.answers` are sent. Nothing that a round caused leaves before its commit:
-answers are made only on request, and a round that could not be committed is the engine's last.
+One round is: :meth:`EngineCore.receive` for each datagram that is there, :meth:`EngineCore.execute` until it is
+through, then the journal entries are committed, then :meth:`EngineCore.answers` are sent. Nothing that a round caused
+leaves before its commit: answers are made only on request, and a round that could not be committed is the engine's
+last.
 
 A restart is the same without datagrams: :meth:`EngineCore.replay` for each journal entry, in order.
 """
@@ -179,7 +180,10 @@ class EngineCore:
             self._requests.append((participant, bodies.BookRequest.parse(frame.body), address))
 
     def execute(self, now_ns: int) -> Iterator[None]:
-        """Execute all that is ready, a slice at a time; the caller may do other things at each yield, but receive nothing."""
+        """Execute all that is ready, a slice at a time.
+
+        The caller may do other things at each yield, but receive nothing.
+        """
         time_ns = self._last_time_ns = max(now_ns, self._last_time_ns)
         for participant in list(self._active.values()):
             receiver = participant.receiver

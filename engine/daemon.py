@@ -1,7 +1,7 @@
 """The engine as a process: journal, core and UDP front, supervised, from the start to a clean end.
 
-Start: lock and read the journal, commit the boot, bind, tell readiness. End on SIGTERM or SIGINT, or, as an embedded engine, when the
-parent closes our standard input, which happens however the parent dies.
+Start: lock and read the journal, commit the boot, bind, tell readiness. End on SIGTERM or SIGINT, or, as an embedded
+engine, when the parent closes our standard input, which happens however the parent dies.
 """
 
 import signal

@@ -10,7 +10,8 @@ kind   payload (little-endian)
 5 CANCEL ALL  ``<time u64> <session u64> <reason u8>``: all resting orders of a session are cancelled
 ====== ========================================================================================================
 
-The time is the one time stamp of the group, never less than the last; a rerun of the journal gives the same bytes again.
+The time is the one time stamp of the group, never less than the last; a rerun of the journal gives the same bytes
+again.
 """
 
 import struct

@@ -1,7 +1,7 @@
 """The command ``orderd``.
 
-Exit codes: 0 a clean end, 2 a wrong setting or option, 3 a journal, key or engine that cannot be used as it is (a person
-must look; a restart would not help), 1 anything else.
+Exit codes: 0 a clean end, 2 a wrong setting or option, 3 a journal, key or engine that cannot be used as it is (a
+person must look; a restart would not help), 1 anything else.
 """
 
 from pathlib import Path

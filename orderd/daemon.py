@@ -4,8 +4,8 @@ Nurseries, outer to inner::
 
     embedded engine > journal writer, commits, UDP sender > listener, one task a client
 
-End: stop reading, let what is in flight be confirmed, answer the rest as UNKNOWN, commit, say goodbye to the engine, close. A kill in
-the middle of any of it loses nothing.
+End: stop reading, let what is in flight be confirmed, answer the rest as UNKNOWN, commit, say goodbye to the engine,
+close. A kill in the middle of any of it loses nothing.
 """
 
 import signal

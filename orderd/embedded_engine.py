@@ -1,7 +1,8 @@
 """The embedded engine: a child process with a private port and a key of its own, started again whenever it ends.
 
-The socket that the child serves is bound here, once, and inherited: its port stays the same however often the child is started. The
-child's standard input is a pipe that nobody writes to; it ends when this process does, by whatever means, and then the child stops.
+The socket that the child serves is bound here, once, and inherited: its port stays the same however often the child is
+started. The child's standard input is a pipe that nobody writes to; it ends when this process does, by whatever means,
+and then the child stops.
 """
 
 import os

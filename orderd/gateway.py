@@ -1,8 +1,9 @@
 """The gateway: desk, link, batching and intake, joined. Pure; the daemon's tasks call it and do what it says.
 
-The flow of an order: :meth:`Gateway.feed` stages it; the commit task makes durable what :meth:`Gateway.take_entries` gave and says so with
-:meth:`Gateway.committed`; :meth:`Gateway.release` lets the link send what is due; :meth:`Gateway.deliver` takes the reports, which are
-staged for the next commit. After each of these, the replies that have become ready are collected with ``intake.wake``.
+The flow of an order: :meth:`Gateway.feed` stages it; the commit task makes durable what :meth:`Gateway.take_entries`
+gave and says so with :meth:`Gateway.committed`; :meth:`Gateway.release` lets the link send what is due;
+:meth:`Gateway.deliver` takes the reports, which are staged for the next commit. After each of these, the replies that
+have become ready are collected with ``intake.wake``.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,7 +1,8 @@
 """When durable orders are due. Pure.
 
-``sync`` and ``fire-and-forget`` are due at once. ``batch`` orders wait for company: until ``orders_max`` of them wait or the oldest has
-waited ``linger`` seconds. An order that is due takes all earlier ones along, so that nothing is ever reordered.
+``sync`` and ``fire-and-forget`` are due at once. ``batch`` orders wait for company: until ``orders_max`` of them wait
+or the oldest has waited ``linger`` seconds. An order that is due takes all earlier ones along, so that nothing is ever
+reordered.
 """
 
 from collections import deque

@@ -1,7 +1,7 @@
 """Questions about the book that are under way. Pure.
 
-A question travels as a datagram and its answer as one or more; if any is lost, the whole question is asked again, since the parts of
-two answers may not fit together.
+A question travels as a datagram and its answer as one or more; if any is lost, the whole question is asked again, since
+the parts of two answers may not fit together.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,10 @@ from orderd.wire.bodies import BookReply, Level
 
 @attrs.define(eq=False)
 class Query:
-    """One question. ``answer`` is there when ``done`` is called: bids and asks, or None for an instrument that the engine lacks."""
+    """One question.
+
+    ``answer`` is there when ``done`` is called: bids and asks, or None for an instrument that the engine lacks.
+    """
 
     instrument: int
     depth: int
@@ -49,9 +52,9 @@ class BookQueries:
                 continue
             query.asked_at = now
             query.parts.clear()
-            number = self._number()
-            self._queries[number] = query
-            out.append((number, query))
+            asked_as = self._number()
+            self._queries[asked_as] = query
+            out.append((asked_as, query))
         return out
 
     def wake_at(self, retry_after: float) -> float:

@@ -1,7 +1,10 @@
-"""The UDP sender: one connected socket that stays open, a receive with a time-out, many datagrams a wake-up. Decides nothing.
+"""The UDP sender: one connected socket that stays open, a receive with a time-out, many datagrams a wake-up.
 
-It sends whenever :meth:`UdpSender.flush` is called, in whoever's task that is: what has just become durable goes out without waiting
-for another task's turn. Its own task receives, and wakes when the link's state machine wants to be woken.
+Decides nothing.
+
+It sends whenever :meth:`UdpSender.flush` is called, in whoever's task that is: what has just become durable goes out
+without waiting for another task's turn. Its own task receives, and wakes when the link's state machine wants to be
+woken.
 """
 
 from collections.abc import Callable
@@ -36,7 +39,10 @@ class UdpCounters:
 
 
 class UdpSender:
-    """``release(now)`` tells the link what is due and when to ask again; ``deliver`` takes reports; ``connected`` hears of a WELCOME."""
+    """``release(now)`` tells the link what is due and when to ask again.
+
+    ``deliver`` takes reports; ``connected`` hears of a WELCOME.
+    """
 
     def __init__(
         self,
@@ -61,7 +67,10 @@ class UdpSender:
         self._due_at = inf
 
     async def run(self) -> None:
-        """Receive and keep time until cancelled. Raises :class:`~orderd.link.errors.LinkError` when the link is at its end."""
+        """Receive and keep time until cancelled.
+
+        Raises :class:`~orderd.link.errors.LinkError` when the link is at its end.
+        """
         self.flush(self._clock.monotonic())
         while True:
             with trio.CancelScope() as self._scope:

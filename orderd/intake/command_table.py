@@ -6,8 +6,8 @@ from typing import Final
 
 import attrs
 
-from orderd.intake.context import Context
 from orderd.intake import replies
+from orderd.intake.context import Context
 from orderd.intake.pending import Pending
 from orderd.orders.errors import Refused
 
@@ -79,7 +79,7 @@ class CommandTable:
             command = Command(name, arity, role, group, arguments, summary, reply, handler, example, immediate)
             self._commands[name.encode()] = command
             if " " in name:
-                self._containers.add(name.split()[0].encode())
+                self._containers.add(name.partition(" ")[0].encode())
             return handler
 
         return register

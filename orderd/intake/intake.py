@@ -1,7 +1,8 @@
 """Intake: from a client's bytes to staged orders and replies. Pure; the listener is the shell around it.
 
-A chunk is processed at once, without waiting for anything: each command of it is checked and staged, and its reply is either ready or
-waits its turn. Orders count only when their command is complete; one cut off by a hang-up never becomes an order.
+A chunk is processed at once, without waiting for anything: each command of it is checked and staged, and its reply is
+either ready or waits its turn. Orders count only when their command is complete; one cut off by a hang-up never becomes
+an order.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """The Unix socket: accepts clients, reads chunks, writes replies. Decides nothing.
 
-Reading and writing are done on the bare socket, without a task switch when the kernel is ready; a client that does not read
-gets a task of its own that waits for it, and nobody else notices.
+Reading and writing are done on the bare socket, without a task switch when the kernel is ready; a client that does not
+read gets a task of its own that waits for it, and nobody else notices.
 """
 
 import contextlib
@@ -117,13 +117,13 @@ class Listener:
             peer.connection.client.closing = True
             peer.reading.cancel()
 
-    async def close(self, unfinished: Unfinished, timeout: float) -> None:
-        """Answer all that waits, write it within ``timeout`` seconds, and end :meth:`run`."""
+    async def close(self, unfinished: Unfinished, patience: float) -> None:
+        """Answer all that waits, write it within ``patience`` seconds, and end :meth:`run`."""
         self.stop_reading()
         for connection in self._intake.give_up(unfinished):
             connection.client.closing = True
             self._write(connection)
-        with trio.move_on_after(timeout):
+        with trio.move_on_after(patience):
             for peer in list(self._peers.values()):
                 await self._finish(peer)
         self._serving.cancel()

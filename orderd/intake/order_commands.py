@@ -36,7 +36,8 @@ _MARKET_TIMES: Final = (TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK)
 
 @TABLE.add(
     "ORDER.NEW", -6, role=Role.TRADE, group="orders",
-    arguments="cl_ord_id symbol BUY|SELL quantity LIMIT price|MARKET [TIF DAY|GTC|IOC|FOK] [ACCOUNT n] [STP NONE] [MODE sync|batch|fire-and-forget]",
+    arguments="cl_ord_id symbol BUY|SELL quantity LIMIT price|MARKET [TIF DAY|GTC|IOC|FOK] [ACCOUNT n] [STP NONE] "
+    "[MODE sync|batch|fire-and-forget]",
     summary="Place an order. The same order again gets the first one's outcome.",
     reply="the order's pairs",
     example="ORDER.NEW a1 AAPL BUY 100 LIMIT 187.25 TIF GTC",
@@ -104,8 +105,8 @@ def order_cancel(context: Context, args: list[bytes]) -> Reply:
 @TABLE.add(
     "ORDER.REPLACE", -4, role=Role.TRADE, group="orders",
     arguments="cl_ord_id quantity price [OPEN] [ID request_id] [MODE sync|batch|fire-and-forget]",
-    summary="Give an order another quantity and price. Without OPEN the quantity is the new total, what was filled counts; with OPEN it is the "
-    "new open quantity. Without ID a retry of OPEN is not safe.",
+    summary="Give an order another quantity and price. Without OPEN the quantity is the new total, what was filled "
+    "counts; with OPEN it is the new open quantity. Without ID a retry of OPEN is not safe.",
     reply="the order's pairs; too late: its true status and reason TOO_LATE; never seen: -NOTFOUND",
     example="ORDER.REPLACE a1 80 187.30",
 )  # fmt: skip
@@ -178,7 +179,8 @@ def order_wait(context: Context, args: list[bytes]) -> Reply:
 @TABLE.add(
     "ORDER.LIST", -1, role=Role.READ, group="orders",
     arguments="[OPEN|ALL] [SYMBOL s] [ACCOUNT n] [AFTER order_id] [COUNT n]",
-    summary="Orders by ascending order_id, at most COUNT (100, up to 1000). OPEN, the default, are those that may still trade.",
+    summary="Orders by ascending order_id, at most COUNT (100, up to 1000). OPEN, the default, are those that may "
+    "still trade.",
     reply="array of orders' pairs", example="ORDER.LIST OPEN SYMBOL AAPL COUNT 10",
 )  # fmt: skip
 def order_list(context: Context, args: list[bytes]) -> Reply:
@@ -230,8 +232,8 @@ def order_reserve(context: Context, args: list[bytes]) -> Reply:
 
 @TABLE.add(
     "EXEC.READ", -2, role=Role.READ, group="executions", arguments="after_id [COUNT n] [BLOCK ms]",
-    summary="Executions behind after_id: 0 from the first one kept, $ from now on. May return fewer than COUNT (100). BLOCK waits for "
-    "the next one if there is none yet, 0 without end.",
+    summary="Executions behind after_id: 0 from the first one kept, $ from now on. May return fewer than COUNT (100). "
+    "BLOCK waits for the next one if there is none yet, 0 without end.",
     reply="array of [exec_id, pairs]; null when BLOCK runs out; -TRIMMED first_id if that position is gone",
     example="EXEC.READ 0 COUNT 10",
 )  # fmt: skip

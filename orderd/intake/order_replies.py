@@ -1,4 +1,7 @@
-"""The replies to commands about orders, batches, executions and the book: what each waits for, and how it reads. Pure."""
+"""The replies to commands about orders, batches, executions and the book.
+
+What each waits for, and how it reads. Pure.
+"""
 
 from collections.abc import Callable
 from typing import Final
@@ -133,8 +136,8 @@ class ListReply(Pending):
     __slots__ = ("_account", "_count", "_found", "_instrument", "_scan", "_services")
 
     def __init__(
-        self, services: Services, protocol: int, *, after: int, count: int, open_only: bool, instrument: Instrument | None,
-        account: int | None,
+        self, services: Services, protocol: int, *, after: int, count: int, open_only: bool, instrument: Instrument |
+        None, account: int | None,
     ) -> None:  # fmt: skip
         super().__init__(protocol, Mark.COMMITS, 0)
         self._services = services

@@ -1,7 +1,8 @@
 """Replies that have to wait, and who is woken when. Pure.
 
-Each reply waits for one mark to reach a value, until a deadline. Since a client gets its replies in the order of its requests, only the
-first one that it waits for is registered: a mark that moves wakes each client once, however many of its replies become ready.
+Each reply waits for one mark to reach a value, until a deadline. Since a client gets its replies in the order of its
+requests, only the first one that it waits for is registered: a mark that moves wakes each client once, however many of
+its replies become ready.
 """
 
 import heapq

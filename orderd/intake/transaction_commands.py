@@ -1,6 +1,7 @@
 """MULTI, EXEC and DISCARD: commands that are queued and then handed over in one piece. Pure.
 
-What EXEC hands over is staged together and so becomes one journal record: after a crash all of its orders are there, or none.
+What EXEC hands over is staged together and so becomes one journal record: after a crash all of its orders are there, or
+none.
 """
 
 import attrs

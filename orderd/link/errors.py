@@ -16,7 +16,10 @@ class LinkError(Exception):
 
 
 class EngineLostState(LinkError):
-    """The engine no longer knows what it confirmed: it runs on an older or an empty journal, or it is another engine."""
+    """The engine no longer knows what it confirmed.
+
+    It runs on an older or an empty journal, or it is another engine.
+    """
 
 
 class JournalLostTail(LinkError):

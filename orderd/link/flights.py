@@ -53,7 +53,10 @@ class FlightBoard:
             self._poll = flight
 
     def acknowledge(self, next_sequence: int, largest: int, bitmap: int, now: float) -> float | None:
-        """The engine has executed all below ``next_sequence`` and has seen these counters. Returns a round trip, if it is new."""
+        """The engine has executed all below ``next_sequence`` and has seen these counters.
+
+        Returns a round trip, if it is new.
+        """
         newest: float | None = None
         flight = self._by_counter.get(largest)
         if flight is not None:
@@ -77,7 +80,10 @@ class FlightBoard:
         return newest
 
     def take_lost(self) -> list[Flight]:
-        """ORDERS frames to be sent again, in order. A lost POLL is forgotten: a new one asks for what is missing then."""
+        """ORDERS frames to be sent again, in order.
+
+        A lost POLL is forgotten: a new one asks for what is missing then.
+        """
         if self._poll is not None and self._poll.lost:
             self._done(self._poll)
         return [flight for flight in self._orders.values() if flight.lost]

@@ -2,11 +2,12 @@
 
 Rules and invariants:
 
-- ``next_sequence`` moves only when records are handed out for execution, by exactly their number. What comes early is parked, at
-  most :data:`PARKED_RECORDS_MAX` sequences ahead; since no credit reaches further, what an honest sender sends always has room, and
-  a packet counter that was acknowledged never stands for a record that was dropped.
+- ``next_sequence`` moves only when records are handed out for execution, by exactly their number. What comes early is
+  parked, at most :data:`PARKED_RECORDS_MAX` sequences ahead; since no credit reaches further, what an honest sender
+  sends always has room, and a packet counter that was acknowledged never stands for a record that was dropped.
 - What comes again is answered with where this end is and with the reports that the sender does not have in its journal.
-- Nothing is answered before the caller has made durable what :meth:`SessionReceiver.take_ready` handed out: ask for :meth:`answers` after that.
+- Nothing is answered before the caller has made durable what :meth:`SessionReceiver.take_ready` handed out: ask for
+  :meth:`answers` after that.
 - A new epoch drops what is parked: a sequence that was not executed may have become a VOID since.
 """
 
@@ -70,7 +71,10 @@ class SessionReceiver:
     # --- handshake ----------------------------------------------------------------------------------------------------
 
     def open_epoch(self, epoch: int, nonce: int, boot: int) -> None:
-        """A new start of orderd, or the same one after this engine was started again. The caller has checked that it may."""
+        """A new start of orderd, or the same one after this engine was started again.
+
+        The caller has checked that it may.
+        """
         self.epoch = epoch
         self.nonce = nonce
         key = (self._secret, self.session, epoch, nonce, boot)
@@ -101,7 +105,10 @@ class SessionReceiver:
     # --- what comes in ------------------------------------------------------------------------------------------------
 
     def receive(self, frame: Frame, datagram: bytes, address: object) -> None:
-        """An ORDERS, POLL, BYE or BOOK_REQUEST of this session. Raises a :class:`~orderd.wire.errors.WireError` for what is to be dropped."""
+        """An ORDERS, POLL, BYE or BOOK_REQUEST of this session.
+
+        Raises a :class:`~orderd.wire.errors.WireError` for what is to be dropped.
+        """
         if self._in is None or frame.epoch != self.epoch:
             raise StrayFrame("another epoch")
         self._in.check(datagram)
@@ -149,7 +156,10 @@ class SessionReceiver:
     # --- what goes out ------------------------------------------------------------------------------------------------
 
     def answers(self) -> list[bytes]:
-        """What to send to ``address`` now: new reports within the credit, reports asked for again, else an acknowledgement if one is due."""
+        """What to send to ``address`` now.
+
+        New reports within the credit, reports asked for again, else an acknowledgement if one is due.
+        """
         if self.address is None:
             return []
         out: list[bytes] = []

@@ -59,13 +59,12 @@ class ReportLog:
         return end - self._offsets[0]
 
     def read(self, first: int, bytes_max: int) -> tuple[int, int, bytes]:
-        """``(number, items, data)``: whole items from the one that holds report ``first`` on, up to ``bytes_max`` bytes.
+        """``(number, items, data)``: whole items from the one that holds report ``first``, up to ``bytes_max`` bytes.
 
         ``number`` is the number of the first report in ``data``, at or below ``first``. Empty when there are none.
         """
         at = bisect_right(self._firsts, first) - 1
-        if at < 0:
-            at = 0
+        at = max(at, 0)
         if first >= self.next or at >= len(self._items):
             return self.next, 0, b""
         end, size = at, 0

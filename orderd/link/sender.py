@@ -5,18 +5,18 @@ States::
     DOWN --WELCOME--> UP --no answer to retransmissions--> DOWN
                        +--WELCOME of a new boot--> UP, all from the engine's next sequence on is sent again
 
-In DOWN a HELLO goes out every probe interval. In UP, after a first time-out, a HELLO goes along with the retransmissions, so
-that an engine that was restarted answers at once instead of looking like a broken path.
+In DOWN a HELLO goes out every probe interval. In UP, after a first time-out, a HELLO goes along with the
+retransmissions, so that an engine that was restarted answers at once instead of looking like a broken path.
 
 Rules and invariants:
 
 - A sequence has one content: records are fetched from the journal's image by sequence and never change once sent.
 - Every transmission has a packet counter of its own. An acknowledgement names counters, so that a round trip is never
   ambiguous and a gap of three later counters tells a loss (RFC 9002, section 6.1.1).
-- ``acknowledged <= next_sequence <= released``: only what is journaled and due is sent, at most ``window_datagrams`` in flight
-  and never beyond the credit that the engine gave.
-- A HELLO has its own counter, which WELCOME echoes; a WELCOME to a HELLO from before the last change of state is not believed,
-  since an old one that was delayed would look like an engine that lost its state.
+- ``acknowledged <= next_sequence <= released``: only what is journaled and due is sent, at most ``window_datagrams`` in
+  flight and never beyond the credit that the engine gave.
+- A HELLO has its own counter, which WELCOME echoes; a WELCOME to a HELLO from before the last change of state is not
+  believed, since an old one that was delayed would look like an engine that lost its state.
 """
 
 from collections import deque
@@ -127,8 +127,8 @@ class SessionSender:
     ) -> None:
         """``fetch(first, count)`` returns the records of journaled sequences.
 
-        ``acknowledged``: sequences below it are confirmed in the journal; ``reports_wanted``: the journal holds the reports
-        below it; ``engine``: id of the engine that this journal knows, 0 before the first WELCOME.
+        ``acknowledged``: sequences below it are confirmed in the journal; ``reports_wanted``: the journal holds the
+        reports below it; ``engine``: id of the engine that this journal knows, 0 before the first WELCOME.
         """
         self.state = LinkState.DOWN
         self.settings = settings

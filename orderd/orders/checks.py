@@ -34,12 +34,19 @@ RECORD_DTYPE: Final = np.dtype(
 assert RECORD_DTYPE.itemsize == RECORD_BYTES
 
 Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
+Records = np.ndarray[tuple[int], np.dtype[np.void]]
+Bytes = np.ndarray[tuple[int], np.dtype[np.uint8]]
+Numbers = np.ndarray[tuple[int], np.dtype[np.uint64]]
+Indexes = np.ndarray[tuple[int], np.dtype[np.intp]]
 
 
 @attrs.frozen
 class CheckedBatch:
-    """Records that fit. ``numbers`` are those of the NEW records, in order; ``consecutive``: all records are NEW, each number one more
-    than the last."""
+    """Records that fit.
+
+    ``numbers`` are those of the NEW records, in order; ``consecutive``: all records are NEW, each number one more than
+    the last.
+    """
 
     records: bytes
     count: int
@@ -75,8 +82,8 @@ def check_batch(records: bytes, instruments: Collection[int]) -> CheckedBatch:
 
 
 def _check_new(
-    table: "np.ndarray[tuple[int], np.dtype[np.void]]",
-    flags: "np.ndarray[tuple[int], np.dtype[np.uint8]]",
+    table: Records,
+    flags: Bytes,
     is_new: Flags,
 ) -> None:
     market = flags & FLAG_MARKET != 0
@@ -94,9 +101,9 @@ def _check_new(
 
 
 def _check_requests(
-    table: "np.ndarray[tuple[int], np.dtype[np.void]]",
-    kind: "np.ndarray[tuple[int], np.dtype[np.uint8]]",
-    flags: "np.ndarray[tuple[int], np.dtype[np.uint8]]",
+    table: Records,
+    kind: Bytes,
+    flags: Bytes,
     requests: Flags,
 ) -> None:
     _refuse(requests & ((flags != 0) | (table["account"] != 0)), "unused fields must be 0")
@@ -109,9 +116,7 @@ def _check_requests(
     )
 
 
-def _refuse_repeated(
-    numbers: "np.ndarray[tuple[int], np.dtype[np.uint64]]", indexes: "np.ndarray[tuple[int], np.dtype[np.intp]]"
-) -> None:
+def _refuse_repeated(numbers: Numbers, indexes: Indexes) -> None:
     order = np.argsort(numbers, kind="stable")
     repeated = np.flatnonzero(np.diff(numbers[order]) == 0)
     if len(repeated):

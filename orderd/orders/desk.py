@@ -1,6 +1,7 @@
 """The desk: takes orders in, hands them to the journal and to the link as groups, and knows how each came out.
 
-An order id is the sequence of its record in the engine's session: both count journaled records from 1. Three marks move through
+An order id is the sequence of its record in the engine's session: both count journaled records from 1. Three marks move
+through
 them, each never beyond the one before::
 
     staged (table.end) --commit--> committed_end --reports--> confirmed_end
@@ -47,7 +48,10 @@ MODE_NAMES: Final = {"sync": Mode.SYNC, "batch": Mode.BATCH, "fire-and-forget": 
 
 @attrs.frozen
 class DeskLimits:
-    """The meaning of each is that of the setting with its name; ``group_bytes_max`` bounds what waits for the next commit."""
+    """The meaning of each is that of the setting with its name.
+
+    ``group_bytes_max`` bounds what waits for the next commit.
+    """
 
     orders_unconfirmed_max: int = 1_000_000
     orders_remembered_max: int = 1_000_000
@@ -202,7 +206,7 @@ class Desk:
     def place(
         self, cl_ord_id: bytes, fields: tuple[int, int, int, int, int], mode: Mode, now: float, now_ns: int
     ) -> int:
-        """A new order: ``fields`` are price, quantity, instrument, account and flags of its record. Returns its order id.
+        """A new order; returns its order id. ``fields`` are price, quantity, instrument, account and flags of its record.
 
         The same order again gets the first one's order id. Raises :class:`Duplicate` or :class:`Full`.
         """

@@ -6,14 +6,16 @@ kind         payload
 1 START      ``<epoch u32> <nonce u64>``: a start of orderd, committed before the first HELLO
 2 INSTRUMENT ``<id u32> <digest 8 bytes>`` and the symbol, tick and lot as text with spaces between
 3 ENGINE     ``<engine u64>``: the engine of the first WELCOME; this journal works with no other
-4 ORDERS     ``<first u64> <intake time ns u64> <records u32> <ids u32> <batches u32>``, the records, then for each text id
-             ``<index u32> <length u8>`` and the id, then for each batch ``<index u32> <count u32> <digest 16 bytes> <length u8>``
-             and the batch id; an index counts the group's records from 0
+4 ORDERS     ``<first u64> <intake time ns u64> <records u32> <ids u32> <batches u32>``, the records, then for each text
+id
+             ``<index u32> <length u8>`` and the id, then for each batch ``<index u32> <count u32> <digest 16 bytes>
+             <length u8>`` and the batch id; an index counts the group's records from 0
 5 REPORTS    ``<first u64> <path u8>`` and report items
 6 RESERVE    ``<next u64>``: numbers below it were given out
 ============ ==================================================================================================
 
-A group of orders is one record: after a crash it is there whole or not at all, and with it every batch and every MULTI in it.
+A group of orders is one record: after a crash it is there whole or not at all, and with it every batch and every MULTI
+in it.
 """
 
 import struct

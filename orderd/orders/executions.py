@@ -1,7 +1,7 @@
 """The daemon's executions, numbered without a gap, in the order in which their reports were journaled.
 
-They are kept as they came, as report items, together with what is needed to show them after their orders are forgotten: the records
-of the orders that a range names, and text ids. A chunk is what one delivery brought.
+They are kept as they came, as report items, together with what is needed to show them after their orders are forgotten:
+the records of the orders that a range names, and text ids. A chunk is what one delivery brought.
 """
 
 from bisect import bisect_right

@@ -1,9 +1,10 @@
 """From a client's order id to orderd's.
 
-A text id that is a canonical decimal below 2**63 and the number of a batch record are the same thing. Numbers of a batch that
-follow each other without a gap are kept as one run, whatever the batch's size; all others one by one.
+A text id that is a canonical decimal below 2**63 and the number of a batch record are the same thing. Numbers of a
+batch that follow each other without a gap are kept as one run, whatever the batch's size; all others one by one.
 
-The index may hold ids of rows that were forgotten (runs are dropped whole): who looks up asks the table whether it remembers.
+The index may hold ids of rows that were forgotten (runs are dropped whole): who looks up asks the table whether it
+remembers.
 """
 
 import re

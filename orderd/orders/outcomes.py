@@ -28,7 +28,10 @@ class OutcomeCounters:
 
 
 class Outcomes:
-    """Applies deliveries in order. Rows below :attr:`confirmed_end` are confirmed: all that they caused at once has been told."""
+    """Applies deliveries in order.
+
+    Rows below :attr:`confirmed_end` are confirmed: all that they caused at once has been told.
+    """
 
     def __init__(self, table: OrderTable, batches: BatchLedger) -> None:
         self.confirmed_end = 1
@@ -37,7 +40,10 @@ class Outcomes:
         self._batches = batches
 
     def apply(self, delivery: Delivery, path: Path, sent_end: int) -> Chunk:
-        """Raises :class:`ReportMismatch` for a report on an order that was not sent: rows from ``sent_end`` on were not."""
+        """Raises :class:`ReportMismatch` for a report on an order that was not sent.
+
+        Rows from ``sent_end`` on were not.
+        """
         records: list[bytes] = []
         names: list[bytes | None] = []
         voided = 0
@@ -66,7 +72,8 @@ class Outcomes:
 
     def _full(self, items: bytes, offset: int, path: Path, sent_end: int) -> tuple[int, int]:
         (
-            exec_type, flags, status, reason, _, _, _, _, order, input_, number, last_qty, last_px, cum_qty, leaves_qty, _, _,
+            exec_type, flags, status, reason, _, _, _, _, order, input_, number, last_qty, last_px, cum_qty, leaves_qty,
+            _, _,
         ) = FULL.unpack_from(items, offset)  # fmt: skip
         if order >= sent_end or input_ >= sent_end:
             raise ReportMismatch(

@@ -1,11 +1,11 @@
 """The order table: a row for each journaled record, in columns, by order id.
 
-Rows live in pages of :data:`PAGE_ROWS`. What never changes is the record itself (32 bytes, as it travels); what changes is a byte each
-for status, path and reason, and, only where there were fills or a replace, quantities. A run of orders that is accepted at once is
-one slice assignment a column.
+Rows live in pages of :data:`PAGE_ROWS`. What never changes is the record itself (32 bytes, as it travels); what changes
+is a byte each for status, path and reason, and, only where there were fills or a replace, quantities. A run of orders
+that is accepted at once is one slice assignment a column.
 
-Memory is bounded by forgetting: rows that are done are forgotten, oldest first, beyond ``remembered_max``. Rows that are open or
-unconfirmed are never forgotten: when their page goes, they move to a page of stragglers.
+Memory is bounded by forgetting: rows that are done are forgotten, oldest first, beyond ``remembered_max``. Rows that
+are open or unconfirmed are never forgotten: when their page goes, they move to a page of stragglers.
 """
 
 from collections import deque

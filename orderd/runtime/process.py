@@ -20,7 +20,8 @@ def run_daemon(
 ) -> None:
     """Run ``main`` in trio. An error of a type that ``exit_codes`` names ends the process with its text and that code.
 
-    When several tasks failed, the first of those errors is told; an error of another type is a defect and keeps its traceback.
+    When several tasks failed, the first of those errors is told; an error of another type is a defect and keeps its
+    traceback.
     """
     _tune_collector()
     try:
@@ -36,8 +37,9 @@ def run_daemon(
 def _tune_collector() -> None:
     """Keep pauses of the cycle collector out of the hot path.
 
-    Orders and their like make no cycles, and there may be millions of them: a full collection would hold the loop for a second and find
-    nothing. Young objects, where the cycles of frames and exceptions are, are still looked at, in portions of below a millisecond.
+    Orders and their like make no cycles, and there may be millions of them: a full collection would hold the loop for a
+    second and find nothing. Young objects, where the cycles of frames and exceptions are, are still looked at, in
+    portions of below a millisecond.
     """
     gc.collect()
     gc.freeze()

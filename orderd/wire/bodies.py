@@ -36,7 +36,7 @@ class Refusal(IntEnum):
 
 @attrs.frozen
 class Hello:
-    """``<nonce u64> <instruments u16> <zero u16> <datagram u32>``, then ``<id u32> <digest 8 bytes>`` for each instrument.
+    """``<nonce u64> <instruments u16> <zero u16> <datagram u32>``, then ``<id u32> <digest 8 bytes>`` for each of them.
 
     ``datagram_bytes_max`` is the largest datagram that the engine may send to this session.
     """
@@ -162,10 +162,10 @@ Level = tuple[int, int, int]
 
 @attrs.frozen
 class BookReply:
-    """``<query u32> <instrument u32> <part u16> <parts u16> <bids u16> <asks u16>``, then levels, bids first, best first.
+    """``<query u32> <instrument u32> <part u16> <parts u16> <bids u16> <asks u16>``, then levels: bids, asks, best first.
 
-    A level is ``<price i64> <quantity low u64> <quantity high u64> <orders u32> <zero u32>``. A deep book takes several frames.
-    An instrument that the engine does not have is answered with no parts.
+    A level is ``<price i64> <quantity low u64> <quantity high u64> <orders u32> <zero u32>``. A deep book takes several
+    frames. An instrument that the engine does not have is answered with no parts.
     """
 
     query: int

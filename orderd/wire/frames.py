@@ -19,7 +19,8 @@ offset type field
 44     u32  age: microseconds from the intake of the oldest record to the sending of the frame, at most 2**32 - 1
 ====== ==== =============================================================================================
 
-What the header does not use is zero. ORDERS holds records, POLL and BYE nothing, all others a body of ``orderd.wire.bodies``.
+What the header does not use is zero. ORDERS holds records, POLL and BYE nothing, all others a body of
+``orderd.wire.bodies``.
 """
 
 import struct
@@ -91,7 +92,8 @@ class Frame:
 def parse(datagram: bytes) -> Frame:
     """The frame in ``datagram``. Raises :class:`FrameError` if it is none.
 
-    A HELLO of another version passes, with ``version`` telling, since it has to be answered; header and tag are the same in all versions.
+    A HELLO of another version passes, with ``version`` telling, since it has to be answered; header and tag are the
+    same in all versions.
     """
     if not OVERHEAD_BYTES <= len(datagram) <= DATAGRAM_BYTES_MAX:
         raise FrameError("impossible length")

@@ -1,6 +1,7 @@
 """Execution reports: what the engine tells a session about its orders (FIX 35=8 and 35=9).
 
-Each logical report has a number of its own within its session, from 1 and gapless. On the wire and in journals reports are *items* laid end to end, each of one of two shapes:
+Each logical report has a number of its own within its session, from 1 and gapless. On the wire and in journals reports
+are *items* laid end to end, each of one of two shapes:
 
 ``range`` (24 bytes): a run of orders that were accepted, one NEW report for each of ``count`` consecutive sequences.
 
@@ -39,8 +40,8 @@ offset type field
 80     u64  transact time, ns since 1970 UTC
 ====== ==== ==========================================================
 
-*Final* marks the last immediate report of an input: with it, all that the input caused at once has been told. Each input has exactly one final report, so that the highest final input says how far a session is
-confirmed.
+*Final* marks the last immediate report of an input: with it, all that the input caused at once has been told. Each
+input has exactly one final report, so that the highest final input says how far a session is confirmed.
 """
 
 import struct
@@ -233,6 +234,7 @@ def encode_full(report: Report) -> bytes:
     """The item of a report that is not a NEW (the hot paths pack :data:`FULL` themselves)."""
     flags = report.sell * FLAG_SELL | report.taker * FLAG_TAKER | report.final * FLAG_FINAL
     return FULL.pack(
-        report.exec_type, flags, report.status, report.reason, report.account, 0, report.instrument, 0, report.order, report.input, report.number,
-        report.last_qty, report.last_px, report.cum_qty, report.leaves_qty, report.trade_id, report.transact_time_ns,
+        report.exec_type, flags, report.status, report.reason, report.account, 0, report.instrument, 0, report.order,
+        report.input, report.number, report.last_qty, report.last_px, report.cum_qty, report.leaves_qty,
+        report.trade_id, report.transact_time_ns,
     )  # fmt: skip

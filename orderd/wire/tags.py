@@ -1,8 +1,8 @@
 """Frame tags: 16 bytes of BLAKE2b (RFC 7693) over header and body, keyed for one direction of one connection.
 
-The key of a tag is derived from the site's secret and from what names the connection, so that a frame of another session,
-epoch, process, engine boot or direction never fits. With an empty secret the tags still find corruption and strays,
-but anyone can make them.
+The key of a tag is derived from the site's secret and from what names the connection, so that a frame of another
+session, epoch, process, engine boot or direction never fits. With an empty secret the tags still find corruption and
+strays, but anyone can make them.
 """
 
 import hmac
@@ -30,8 +30,8 @@ class Direction(IntEnum):
 def derive_key(secret: bytes, session: int, epoch: int, nonce: int, boot: int, direction: Direction) -> bytes:
     """The 32-byte key for one direction of a connection.
 
-    Frames of the handshake (HELLO, WELCOME, REFUSE) are tagged before both ends know nonce and boot number: both are 0 there,
-    and the epoch too.
+    Frames of the handshake (HELLO, WELCOME, REFUSE) are tagged before both ends know nonce and boot number: both are 0
+    there, and the epoch too.
     """
     context = _CONTEXT.pack(session, nonce, boot, epoch, direction)
     return blake2b(context, key=secret, digest_size=32, person=_PERSON).digest()

@@ -1,7 +1,7 @@
 """orderd and the engine as real processes in a directory of a test's own: started, stopped, killed, started again.
 
-The engine's UDP socket is bound here and inherited, so that its port outlives it; what arrives in between waits in the kernel.
-Everything that is waited for has a deadline, and what the processes wrote is told when it is missed.
+The engine's UDP socket is bound here and inherited, so that its port outlives it; what arrives in between waits in the
+kernel. Everything that is waited for has a deadline, and what the processes wrote is told when it is missed.
 """
 
 import contextlib
@@ -237,7 +237,9 @@ class Site:
         assert not defects, f"a traceback is a defect: {defects}"
 
     def _words(self, command: str, settings: Mapping[str, object]) -> list[str]:
-        overrides = [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items()]
+        overrides = [
+            f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items()
+        ]
         return [command, "--config", str(self.instruments_path), *(w for text in overrides for w in ("--set", text))]
 
 
@@ -249,7 +251,9 @@ def instruments_text() -> str:
     )
 
 
-def run_to_end(*words: str, directory: Path, environ: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
+def run_to_end(
+    *words: str, directory: Path, environ: Mapping[str, str] | None = None
+) -> "subprocess.CompletedProcess[str]":
     """``python -m words``, which is to end by itself."""
     return subprocess.run(
         [sys.executable, "-m", *words],

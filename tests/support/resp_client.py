@@ -1,4 +1,7 @@
-"""A client of orderd for tests: RESP over the Unix socket, pipelined, and bytes by hand where a test needs them broken."""
+"""A client of orderd for tests.
+
+RESP over the Unix socket, pipelined, and bytes by hand where a test needs them broken.
+"""
 
 import os
 import select
@@ -9,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import attrs
 import hiredis
 
 CHUNK_BYTES: Final = 256 * 1024
@@ -20,11 +22,13 @@ _NOTHING: Final = object()
 Word = str | bytes | int
 
 
-@attrs.frozen
-class RespError:
+class RespError(Exception):
     """An error reply."""
 
-    text: str
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return str(self)
 
     @property
     def word(self) -> str:
