@@ -86,7 +86,7 @@ def measure(records: bytes) -> tuple[float, int]:
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200_000
+    count = int(sys.argv[1]) if len(sys.argv) > 1 and __name__ == "__main__" else 200_000
     flows: tuple[Callable[[int], bytes], ...] = (resting_flow, mixed_flow, trading_flow)
     for flow in flows:
         records = flow(count)

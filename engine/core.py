@@ -126,9 +126,10 @@ class EngineCore:
         """A slice at a time; in a replay the same slices, so that each report is in the same item again."""
         view = memoryview(records)
         for start in range(0, len(records) // RECORD_BYTES, SLICE_RECORDS):
+            if start:
+                yield
             part = view[start * RECORD_BYTES : (start + SLICE_RECORDS) * RECORD_BYTES]
             self.matcher.apply(participant.orders, first + start, part, time_ns)
-            yield
 
     def _participant_of(self, session: int) -> _Participant:
         participant = self._participants.get(session)
@@ -272,6 +273,9 @@ class EngineCore:
         receiver = participant.receiver
         if frame.epoch < receiver.epoch or (frame.epoch == receiver.epoch and hello.nonce != receiver.nonce):
             return bodies.Refusal.FENCED, receiver.epoch
+        if frame.epoch > receiver.epoch and frame.ack < receiver.log.acknowledged:
+            # They are gone here; it would ask for them for ever.
+            return bodies.Refusal.STATE, receiver.log.acknowledged
         return None
 
     def _refuse(self, frame: Frame, nonce: int, code: bodies.Refusal, detail: int, address: Address) -> None:

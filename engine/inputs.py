@@ -21,12 +21,15 @@ from typing import Final
 import attrs
 
 from orderd.wire.records import RECORD_BYTES
+from orderd.wire.reports import Reason
 
 BOOT: Final = struct.Struct("<I")
 INSTRUMENT: Final = struct.Struct("<I8s")
 EPOCH: Final = struct.Struct("<QQI")
 ORDERS: Final = struct.Struct("<QQQQ")
 CANCEL_ALL: Final = struct.Struct("<QQB")
+
+_REASONS: Final = frozenset(int(reason) for reason in Reason)
 
 Entry = tuple[int, bytes]
 """Kind and payload of a journal record."""
@@ -111,7 +114,10 @@ def decode(kind: int, payload: bytes) -> Input:
         if kind == InputKind.EPOCH:
             return EpochInput(*EPOCH.unpack(payload))
         if kind == InputKind.CANCEL_ALL:
-            return CancelAllInput(*CANCEL_ALL.unpack(payload))
+            entry = CancelAllInput(*CANCEL_ALL.unpack(payload))
+            if entry.reason not in _REASONS:
+                raise InputError(f"journal record of kind {kind}: reason {entry.reason} does not exist")
+            return entry
         if kind == InputKind.BOOT:
             return Boot(*BOOT.unpack(payload))
         if kind == InputKind.INSTRUMENT:

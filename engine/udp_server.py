@@ -55,7 +55,7 @@ class UdpServer:
         for _ in core.execute(self._clock.time_ns()):
             await trio.lowlevel.checkpoint()
         entries = core.take_entries()
-        if entries:
+        if entries and not self._writer.commit_at_once(entries):
             await self._writer.commit(entries)
         for address, datagram in core.answers():
             self.counters.sent += self._socket.send(datagram, address)

@@ -8,6 +8,7 @@ End: stop reading, let what is in flight be confirmed, answer the rest as UNKNOW
 close. A kill in the middle of any of it loses nothing.
 """
 
+import contextlib
 import signal
 import socket
 from typing import Final
@@ -124,6 +125,8 @@ class Daemon:
             deliver=self._deliver,
             connected=self._connected,
         )
+        self._left: list[Entry] = []
+        """Entries that were taken for a commit that was not done."""
         self._staged = trio.Event()
         self._orders_staged = trio.Event()
         self._unconfirmed = AsyncValue(desk.unconfirmed)
@@ -138,7 +141,7 @@ class Daemon:
         Raises :class:`~orderd.journal.errors.JournalError`, :class:`~orderd.link.errors.LinkError`,
         :class:`~orderd.orders.errors.ReportMismatch`.
         """
-        self._listener = Listener(self.gateway.intake, listening, self.clock, self._note_staged)
+        self._listener = Listener(self.gateway.intake, listening, self.clock, self._take_in)
         async with trio.open_nursery() as nursery:
             await nursery.start(self.writer.run)
             nursery.start_soon(self._commit_forever)
@@ -146,10 +149,7 @@ class Daemon:
             await nursery.start(self._listener.run)
             log.info("ready", socket=self.settings.listen.socket, mode=self.settings.mode)
             notify("READY=1")
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                async for number in signals:
-                    log.info("stopping", signal=signal.Signals(number).name)
-                    break
+            await _wait_for_stop()
             notify("STOPPING=1")
             await self._stop()
             nursery.cancel_scope.cancel()
@@ -174,11 +174,34 @@ class Daemon:
                 with trio.move_on_after(REPORTS_LINGER_S):
                     await self._orders_staged.wait()
             self._staged, self._orders_staged = trio.Event(), trio.Event()
-            await self._commit(self.gateway.take_entries())
-            self.gateway.committed()
-            self.udp.flush(self.clock.monotonic())
-            self._listener.wake()
+            entries, self._left = self._left, []
+            if entries or desk.has_anything_staged:
+                await self._commit(entries or self.gateway.take_entries())
+                self._after_commit()
+
+    def _take_in(self) -> None:
+        """A chunk of a client's bytes was processed.
+
+        Orders that come when nothing is under way are committed on the spot: nobody would be in their group.
+        """
+        desk = self.gateway.desk
+        if not (desk.has_orders_staged and desk.is_idle):
             self._note_staged()
+            return
+        entries = self.gateway.take_entries()
+        with contextlib.suppress(JournalError):
+            if self.writer.commit_at_once(entries):
+                self._after_commit()
+                return
+        # The commit task does it, or finds and tells what is wrong with the journal.
+        self._left = entries
+        self._staged.set()
+
+    def _after_commit(self) -> None:
+        self.gateway.committed()
+        self.udp.flush(self.clock.monotonic())
+        self._listener.wake()
+        self._note_staged()
 
     async def _commit(self, entries: list[Entry]) -> None:
         try:
@@ -223,6 +246,15 @@ class Daemon:
         expires_at = now + self.gateway.live.reply_timeout
         self.udp.books.ask(Query(instrument, depth, expires_at, done))  # type: ignore[arg-type]
         self.udp.flush(now)
+
+
+async def _wait_for_stop() -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async for number in signals:
+            if number != signal.SIGHUP:
+                log.info("stopping", signal=signal.Signals(number).name)
+                return
+            log.warning("reload is not supported, the settings stay as they are")
 
 
 async def run(settings: Settings) -> None:

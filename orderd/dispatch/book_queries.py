@@ -66,6 +66,8 @@ class BookQueries:
         query = self._queries.get(reply.query)
         if query is None or reply.instrument != query.instrument:
             return
+        if any(part.parts != reply.parts for part in query.parts.values()):
+            return
         query.parts[reply.part] = reply
         if len(query.parts) < reply.parts:
             return

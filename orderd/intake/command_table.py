@@ -8,8 +8,8 @@ import attrs
 
 from orderd.intake import replies
 from orderd.intake.context import Context
-from orderd.intake.pending import Pending
-from orderd.orders.errors import Refused
+from orderd.intake.pending import DuplicateReply, Pending
+from orderd.orders.errors import Duplicate, Refused
 
 Reply = bytes | Pending
 Handler = Callable[[Context, list[bytes]], Reply | list[Reply]]
@@ -120,6 +120,10 @@ def run(context: Context, command: Command, args: list[bytes]) -> list[Reply]:
     context.client.last_command = command.name.lower()
     try:
         reply = command.handler(context, args)
+    except Duplicate as refused:
+        error = replies.error(refused.word, str(refused))
+        otherwise = replies.error("UNAVAILABLE", f"{refused}, if the journal takes it; nothing of this was taken")
+        return [DuplicateReply(context.client.protocol, refused.row, context.deadline, error, otherwise)]
     except Refused as refused:
         return [replies.error(refused.word, str(refused))]
     return reply if isinstance(reply, list) else [reply]

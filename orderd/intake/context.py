@@ -62,6 +62,7 @@ class Client:
     library: dict[bytes, bytes] = attrs.field(factory=dict)
     transaction: "list[tuple[Command, list[bytes]]] | None" = None
     transaction_failed: bool = False
+    transaction_bytes: int = 0
     last_command: str = ""
     commands: int = 0
     closing: bool = False

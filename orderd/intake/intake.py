@@ -15,6 +15,16 @@ from orderd.intake.context import Client, Context, Services
 from orderd.intake.pending import Mark, Unfinished, Waiter, WaitList
 from orderd.intake.resp import CommandReader
 
+OUT_BYTES = 256 * 1024
+"""Replies are made this far ahead of what a client reads."""
+REPLY_BYTES = 320
+"""What a reply that is not made yet counts: an order's pairs."""
+TRANSACTION_QUERIES = 16
+"""Commands that wait for EXEC may be so many times as large as one command."""
+WORD_BYTES = 64
+"""What holding a word takes besides its bytes."""
+REPLIES_MAX = 1_000_000
+"""Replies that one client may wait for while it reads all that it is given, whatever ``reply_bytes_max`` says."""
 COMMAND_MODULES = (order_commands, server_commands, transaction_commands)
 """They fill the table as they are imported."""
 
@@ -75,7 +85,7 @@ class Intake:
     def disconnect(self, connection: Connection) -> None:
         """It is gone. What it was told, or had sent completely, stands."""
         client = connection.client
-        client.waiter.replies.clear()
+        client.waiter.clear()
         client.waiter.registration = 0
         self._connections.pop(client.id, None)
         self._clients.pop(client.id, None)
@@ -89,12 +99,12 @@ class Intake:
         )
         for request in reader.feed(chunk):
             if client.closing:
-                return
+                break
             self._process(context, request)
         if reader.error is not None and not client.closing:
             client.waiter.add(replies.error("ERR", f"Protocol error: {reader.error}"))
             client.closing = True
-        self._collect(connection, now)
+        self.collect(connection, now)
 
     # --- waking -------------------------------------------------------------------------------------------------------
 
@@ -115,7 +125,7 @@ class Intake:
             woken.update(dict.fromkeys(self._settled))
             self._settled.clear()
         for connection in woken:
-            self._collect(connection, now)
+            self.collect(connection, now)
         return woken
 
     def give_up(self, unfinished: Unfinished) -> Iterable[Connection]:
@@ -137,17 +147,29 @@ class Intake:
         self._kill = False
         return [connection for connection in self._connections.values() if connection.client.killed]
 
-    def _collect(self, connection: Connection, now: float) -> None:
+    def collect(self, connection: Connection, now: float) -> None:
+        """Add the replies that are ready to what is to be written.
+
+        While a client does not read, its replies stay what they are: a few words each, and not bytes.
+        """
+        waiter = connection.client.waiter
         if connection.overflowed:
-            connection.client.waiter.replies.clear()
+            waiter.clear()
             return
-        connection.out += self.wait_list.collect(connection.client.waiter, now)
-        if len(connection.out) > self._limits.reply_bytes_max:
-            # Said in its place behind the replies that are whole; the orders of those that are not given live on.
-            connection.out += replies.error(
-                "LIMIT", f"reply_bytes_max {self._limits.reply_bytes_max}: replies are not read"
-            )
-            connection.client.waiter.replies.clear()
+        if len(connection.out) < OUT_BYTES:
+            connection.out += self.wait_list.collect(waiter, now, OUT_BYTES)
+            # Orders that wait are bounded elsewhere; these stand behind something that waits.
+            unread = waiter.held_bytes
+            if len(waiter.replies) > REPLIES_MAX:
+                unread = max(unread, len(waiter.replies) * REPLY_BYTES)
+        else:
+            waiter.has_more = True
+            unread = len(connection.out) + max(waiter.held_bytes, len(waiter.replies) * REPLY_BYTES)
+        if unread > self._limits.reply_bytes_max:
+            # Said in its place behind the replies that are whole; the orders whose replies are not given live on.
+            bound = f"reply_bytes_max {self._limits.reply_bytes_max}"
+            connection.out += replies.error("LIMIT", f"{bound}: about {unread} bytes of replies are not read")
+            waiter.clear()
             connection.overflowed = connection.client.closing = True
 
     # --- commands -----------------------------------------------------------------------------------------------------
@@ -163,12 +185,21 @@ class Intake:
             client.transaction_failed = queueing is not None
             client.waiter.add(objection or b"")
         elif queueing is not None and not found[0].immediate:
-            queueing.append((found[0], request[found[1] :]))
-            client.waiter.add(replies.QUEUED)
+            client.transaction_bytes += sum(map(len, request)) + WORD_BYTES * len(request)
+            if client.transaction_bytes > self._limits.query_bytes_max * TRANSACTION_QUERIES:
+                # Refused, so that EXEC answers EXECABORT.
+                queueing.clear()
+                client.transaction_failed = True
+                bound = f"query_bytes_max {self._limits.query_bytes_max}"
+                text = f"{bound}: a transaction may have {TRANSACTION_QUERIES} times as much"
+                client.waiter.add(replies.error("LIMIT", text))
+            else:
+                queueing.append((found[0], request[found[1] :]))
+                client.waiter.add(replies.QUEUED)
         else:
             for reply in run(context, found[0], request[found[1] :]):
                 client.waiter.add(reply)
-            self._kill = self._kill or found[0].name == "CLIENT KILL"
+            self._kill = self._kill or found[0].name in ("CLIENT KILL", "EXEC")
 
 
 def _objection(found: tuple[Command, int] | None, request: list[bytes]) -> bytes | None:

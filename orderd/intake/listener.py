@@ -44,10 +44,14 @@ def bind(path: str, mode: int) -> socket.socket:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise SocketInUse(f"{path} is not a socket")
         with socket.socket(socket.AF_UNIX) as probe:
+            # Without blocking: a daemon whose backlog is full is there, too.
+            probe.setblocking(False)
             try:
                 probe.connect(path)
             except ConnectionRefusedError:
                 os.unlink(path)
+            except BlockingIOError:
+                raise SocketInUse(f"another process listens on {path}") from None
             else:
                 raise SocketInUse(f"another process listens on {path}")
     listening = socket.socket(socket.AF_UNIX)
@@ -210,10 +214,15 @@ class Listener:
             self._nursery.start_soon(self._write_slowly, peer)
 
     def _send(self, peer: _Peer) -> None:
-        out = peer.connection.out
+        connection = peer.connection
+        out = connection.out
         try:
             while out:
                 del out[: peer.socket.send(out)]
+                if not out and connection.client.waiter.has_more:
+                    # They are written in a turn of their own, since making them takes time that is everybody's.
+                    self._intake.collect(connection, self._clock.monotonic())
+                    break
         except BlockingIOError:
             return
         except OSError:

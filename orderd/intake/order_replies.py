@@ -43,8 +43,7 @@ class OrderReply(Pending):
         reason = None
         if self._row != self._order_id:
             place = desk.table.locate(self._row)
-            # The engine no longer knows an order that is done: the order was there, so the request came too late.
-            reason = render.TOO_LATE if place is not None and place[0].reason[place[1]] else None
+            reason = render.request_reason(place[0].reason[place[1]]) if place is not None else None
         return render.order_pairs(desk, self.protocol, self._order_id, reason=reason)
 
 
@@ -91,8 +90,9 @@ class StatusReply(Pending):
 
     def render(self, unfinished: Unfinished | None) -> bytes:
         desk = self._services.desk
-        if self._order_id >= desk.committed_end:
-            reason = _unknown_reason(self._services, self._order_id, unfinished or Unfinished.TIMEOUT)
+        row = self.value - 1
+        if row >= desk.committed_end:
+            reason = _unknown_reason(self._services, row, unfinished or Unfinished.TIMEOUT)
             return render.order_pairs(desk, self.protocol, self._order_id, status=render.UNKNOWN, reason=reason)
         return render.order_pairs(desk, self.protocol, self._order_id, reason=self._reason)
 

@@ -12,6 +12,7 @@ from math import inf
 from typing import Final
 
 MARKS: Final = 6
+COMPACT_AFTER: Final = 4096
 
 
 class Mark(IntEnum):
@@ -59,18 +60,43 @@ class Pending:
         raise NotImplementedError
 
 
+class DuplicateReply(Pending):
+    """An error about what another row is, once that row is durable; until then it may never have been there."""
+
+    __slots__ = ("_error", "_otherwise")
+
+    def __init__(self, protocol: int, row: int, deadline: float, error: bytes, otherwise: bytes) -> None:
+        super().__init__(protocol, Mark.COMMITTED, row + 1, deadline)
+        self._error = error
+        self._otherwise = otherwise
+
+    def render(self, unfinished: Unfinished | None) -> bytes:
+        return self._error if unfinished is None else self._otherwise
+
+
 class Waiter:
     """The replies that one client waits for, in order: bytes are ready, :class:`Pending` may not be."""
 
-    __slots__ = ("__weakref__", "registration", "replies")
+    __slots__ = ("has_more", "held_bytes", "registration", "replies")
 
     def __init__(self) -> None:
         self.replies: deque[bytes | Pending] = deque()
+        self.held_bytes = 0
+        """Size of those that are ready but stand behind one that is not."""
         self.registration = 0
         """Number of the current registration; older ones in the lists mean nothing."""
+        self.has_more = False
+        """Whether replies were left although they may be ready."""
 
     def add(self, reply: bytes | Pending) -> None:
         self.replies.append(reply)
+        if isinstance(reply, bytes):
+            self.held_bytes += len(reply)
+
+    def clear(self) -> None:
+        """Nobody waits for any of them any more."""
+        self.replies.clear()
+        self.held_bytes = 0
 
 
 class WaitList:
@@ -81,15 +107,25 @@ class WaitList:
         self._by_mark: list[list[tuple[int, int, Waiter]]] = [[] for _ in range(MARKS)]
         self._by_deadline: list[tuple[float, int, Waiter]] = []
         self._registrations = 0
+        self._compact_at = COMPACT_AFTER
 
-    def collect(self, waiter: Waiter, now: float) -> bytes:
-        """The replies of ``waiter`` that are ready, in order; it is registered for the first that is not."""
+    def collect(self, waiter: Waiter, now: float, bytes_max: int) -> bytes:
+        """The replies of ``waiter`` that are ready, in order, until they are ``bytes_max`` bytes or more.
+
+        It is registered for the first that is not ready.
+        """
         out: list[bytes] = []
+        size = 0
         replies = waiter.replies
+        waiter.has_more = False
         while replies:
+            if size >= bytes_max:
+                waiter.has_more = True
+                break
             reply = replies[0]
             if isinstance(reply, bytes):
                 out.append(reply)
+                waiter.held_bytes -= len(reply)
             elif self._is_ready(reply):
                 out.append(reply.render(None))
             elif reply.deadline <= now:
@@ -97,6 +133,7 @@ class WaitList:
             else:
                 self._register(waiter, reply)
                 break
+            size += len(out[-1])
             replies.popleft()
         else:
             waiter.registration = 0
@@ -110,7 +147,7 @@ class WaitList:
                 out.append(reply)
             else:
                 out.append(reply.render(None if self._is_ready(reply) else unfinished))
-        waiter.replies.clear()
+        waiter.clear()
         return b"".join(out)
 
     def ready(self, now: float) -> list[Waiter]:
@@ -151,6 +188,18 @@ class WaitList:
     def _register(self, waiter: Waiter, reply: Pending) -> None:
         self._registrations += 1
         waiter.registration = self._registrations
-        heapq.heappush(self._by_mark[reply.mark], (reply.value, self._registrations, waiter))
+        if reply.mark is not Mark.NEVER:
+            heapq.heappush(self._by_mark[reply.mark], (reply.value, self._registrations, waiter))
         if reply.deadline < inf:
             heapq.heappush(self._by_deadline, (reply.deadline, self._registrations, waiter))
+        if self._registrations >= self._compact_at:
+            self._compact()
+
+    def _compact(self) -> None:
+        """Each waiter has one registration that counts; drop what is left of others."""
+        for heap in self._by_mark:
+            heap[:] = [entry for entry in heap if entry[2].registration == entry[1]]
+            heapq.heapify(heap)
+        self._by_deadline = [entry for entry in self._by_deadline if entry[2].registration == entry[1]]
+        heapq.heapify(self._by_deadline)
+        self._compact_at = self._registrations + COMPACT_AFTER + 2 * sum(map(len, self._by_mark))

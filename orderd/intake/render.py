@@ -58,6 +58,14 @@ UNKNOWN: Final = _STATUSES[OrderStatus.UNKNOWN]
 TOO_LATE: Final = _REASONS[Reason.TOO_LATE]
 
 
+def request_reason(reason: int) -> bytes | None:
+    """Why a cancel or replace of an order that was there did not come through; None if it did."""
+    if reason == Reason.UNKNOWN_ORDER:
+        # The engine no longer knows an order that is done.
+        return TOO_LATE
+    return _REASONS[reason] if reason else None
+
+
 def order_pairs(
     desk: Desk, protocol: int, order_id: int, *, status: bytes | None = None, reason: bytes | None = None
 ) -> bytes:

@@ -30,7 +30,8 @@ class ExecutionAborted(Refused):
 def multi(context: Context, _: list[bytes]) -> Reply:
     if context.client.transaction is not None:
         raise Refused("MULTI calls can not be nested")
-    context.client.transaction, context.client.transaction_failed = [], False
+    client = context.client
+    client.transaction, client.transaction_failed, client.transaction_bytes = [], False, 0
     return replies.OK
 
 

@@ -95,24 +95,44 @@ class JournalWriter:
         """Bytes of records written since the journal was opened."""
         return self._journal.bytes
 
+    def commit_at_once(self, entries: Sequence[tuple[int, Payload]]) -> bool:
+        """As :meth:`commit`, without a task switch, if it may run in the loop and nobody is before it; else False.
+
+        Then nothing was done. Raises what :meth:`Journal.commit` does.
+        """
+        size = sum(record_bytes(len(payload)) for _, payload in entries)
+        if self._lock.locked() or not self._runs_inline(size):
+            return False
+        self._commit_inline(entries, size)
+        return True
+
     async def commit(self, entries: Sequence[tuple[int, Payload]]) -> None:
         """As :meth:`Journal.commit`. Calls take effect in the order in which they were made."""
         size = sum(record_bytes(len(payload)) for _, payload in entries)
         self._pending_bytes += size
         try:
             async with self._lock:
+                if self._runs_inline(size):
+                    self._commit_inline(entries, size)
+                    return
                 try:
-                    if self._runs_inline(size):
-                        self.commits_inline += 1
-                        self._commit_timed(entries, size)
-                    else:
-                        await self._run_blocking(partial(self._commit_timed, entries, size))
+                    await self._run_blocking(partial(self._commit_timed, entries, size))
                 finally:
-                    self._room = self._journal.room
-                    if self._journal.needs_spare:
-                        self._spare_wanted.set()
+                    self._note_room()
         finally:
             self._pending_bytes -= size
+
+    def _commit_inline(self, entries: Sequence[tuple[int, Payload]], size: int) -> None:
+        self.commits_inline += 1
+        try:
+            self._commit_timed(entries, size)
+        finally:
+            self._note_room()
+
+    def _note_room(self) -> None:
+        self._room = self._journal.room
+        if self._journal.needs_spare:
+            self._spare_wanted.set()
 
     def _runs_inline(self, size: int) -> bool:
         if size > self._journal.fits_segment:

@@ -52,11 +52,12 @@ class FlightBoard:
         else:
             self._poll = flight
 
-    def acknowledge(self, next_sequence: int, largest: int, bitmap: int, now: float) -> float | None:
+    def acknowledge(self, next_sequence: int, largest: int, bitmap: int, now: float) -> tuple[bool, float | None]:
         """The engine has executed all below ``next_sequence`` and has seen these counters.
 
-        Returns a round trip, if it is new.
+        Returns whether any flight arrived by that, and a round trip if ``largest`` is that of one.
         """
+        before = len(self._by_counter)
         newest: float | None = None
         flight = self._by_counter.get(largest)
         if flight is not None:
@@ -77,7 +78,7 @@ class FlightBoard:
         for flight in self._in_flight():
             if flight.counter + PACKET_THRESHOLD <= self._largest:
                 flight.lost = True
-        return newest
+        return len(self._by_counter) < before, newest
 
     def take_lost(self) -> list[Flight]:
         """ORDERS frames to be sent again, in order.
@@ -88,10 +89,11 @@ class FlightBoard:
             self._done(self._poll)
         return [flight for flight in self._orders.values() if flight.lost]
 
-    def lose_sent_before(self, time: float) -> None:
-        """Everything sent at or before ``time`` counts as lost."""
+    def lose_overdue(self, timeout: float, now: float) -> None:
+        """Everything that has waited for ``timeout`` counts as lost."""
         for flight in self._in_flight():
-            if flight.sent_at <= time:
+            # Added as in the caller's comparison and in its timer: another way round rounds another way.
+            if flight.sent_at + timeout <= now:
                 flight.lost = True
 
     def oldest_sent_at(self) -> float:

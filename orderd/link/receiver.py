@@ -25,6 +25,8 @@ from orderd.wire.tags import Direction, Sealer
 
 PARKED_RECORDS_MAX: Final = frames.CREDIT_MAX
 CREDIT_RECORDS_MAX: Final = 16384
+CREDIT_RECORDS_MIN: Final = 64
+READY_RECORDS_MAX: Final = 2048
 REPEATED_FRAMES_MAX: Final = 4
 POLLED_FRAMES_MAX: Final = 32
 REPORT_BYTES_PER_FRAME_MIN: Final = 1472
@@ -99,8 +101,14 @@ class SessionReceiver:
 
     @property
     def credit(self) -> int:
-        """Records beyond the executed ones that may be sent now."""
-        return max(0, min(CREDIT_RECORDS_MAX, (self._reports_max - len(self.log) - self.reserved) // 2))
+        """Records beyond the executed ones that may be sent now.
+
+        None when too many reports are not acknowledged. As long as they are, resting orders alone leave room for cancels.
+        """
+        room = self._reports_max - len(self.log)
+        if room <= 0:
+            return 0
+        return max(CREDIT_RECORDS_MIN, min(CREDIT_RECORDS_MAX, (room - self.reserved) // 2))
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 
@@ -141,9 +149,12 @@ class SessionReceiver:
             self._parked[first] = records
 
     def take_ready(self) -> Ready | None:
-        """The records that are next, without a gap; they count as executed. None if the next one is not there."""
+        """The records that are next, without a gap; they count as executed. None if the next one is not there.
+
+        Not all of many at once: a group has to fit in a journal's segment. Ask again until there is none.
+        """
         parts, first = [], self.next_sequence
-        while self._parked:
+        while self._parked and self.next_sequence - first < READY_RECORDS_MAX:
             start = min(self._parked)
             if start > self.next_sequence:
                 break

@@ -21,13 +21,16 @@ class RoundTrip:
         self.variation = 0.0
 
     def sample(self, round_trip: float) -> None:
-        """A new measurement. It ends a back-off."""
+        """A new measurement."""
         if self.smoothed == 0.0:
             self.smoothed = round_trip
             self.variation = round_trip / 2
         else:
             self.variation += BETA * (abs(self.smoothed - round_trip) - self.variation)
             self.smoothed += ALPHA * (round_trip - self.smoothed)
+
+    def end_back_off(self) -> None:
+        """Something arrived."""
         self._backoff = 1
 
     def back_off(self) -> None:

@@ -166,6 +166,7 @@ class SessionSender:
         self._hello_interval = settings.timeout_initial
         self._hello_along = False
         self._journaled_told = reports_wanted
+        self._told_at = 0.0  # when the engine was last told, or when after that the first report came
         self._heard_at = 0.0
         self._progress_at = 0.0
         self._poll_interval = settings.report_poll
@@ -227,7 +228,8 @@ class SessionSender:
 
     def _transmit(self, flight: Flight, now: float) -> bytes:
         self.counters.orders_frames += 1
-        age_us = min(frames.AGE_US_MAX, max(0, int((now - flight.intake_time) * 1e6)))
+        self._told_at = now
+        age_us = int(min(frames.AGE_US_MAX, max(0.0, (now - flight.intake_time) * 1e6)))
         self._flights.sent(flight, self._counter, now)
         body = self._fetch(flight.first, flight.count)
         return self._seal(FrameType.ORDERS, flight.first, flight.count, age_us, body)
@@ -285,7 +287,7 @@ class SessionSender:
         if self._timeouts > self.settings.retransmits_max:
             self._disconnect(f"no answer to {self.settings.retransmits_max} retransmissions", now)
             return
-        self._flights.lose_sent_before(now - self.round_trip.timeout)
+        self._flights.lose_overdue(self.round_trip.timeout, now)
         self.round_trip.back_off()
         self._hello_along = True
 
@@ -306,14 +308,15 @@ class SessionSender:
             return self._progress_at + (patience if self.reports.has_hole else self.round_trip.timeout)
         if len(self._flights):
             return inf
-        if self.watch:
-            return self._heard_at + self._poll_interval
+        poll_at = self._heard_at + (self._poll_interval if self.watch else KEEPALIVE)
         if self._journaled_told < self.reports_journaled:
-            return self._heard_at + self.settings.report_poll
-        return self._heard_at + KEEPALIVE
+            # Not from when the engine was heard: its pushes may come without end, and it keeps them until it is told.
+            poll_at = min(poll_at, self._told_at + self.settings.report_poll)
+        return poll_at
 
     def _poll(self, now: float) -> bytes:
         self.counters.polls += 1
+        self._told_at = now
         missing = min(max(0, self.reports.missing), frames.COUNT_MAX)
         if missing == 0:
             self._poll_interval = min(self._poll_interval * 2, max(IDLE_POLL_MAX, self.settings.report_poll))
@@ -354,14 +357,16 @@ class SessionSender:
         if frame.ack > self.sent_end or body.largest >= self._counter:
             raise StrayFrame("acknowledges what was never sent")
         self._heard_at = now
-        if frame.ack >= self.acknowledged:
+        if frame.ack > self.acknowledged or (frame.ack == self.acknowledged and frame.counter == self._window.largest):
             self.acknowledged = frame.ack
             self._credit = frame.credit
             # Frames from before a reconnection may have been executed since.
             self.next_sequence = max(self.next_sequence, frame.ack)
-        round_trip = self._flights.acknowledge(frame.ack, body.largest, body.bitmap, now)
+        progress, round_trip = self._flights.acknowledge(frame.ack, body.largest, body.bitmap, now)
         if round_trip is not None:
             self.round_trip.sample(round_trip)
+        if progress:
+            self.round_trip.end_back_off()
             self._timeouts = 0
             self._hello_along = False
         wanted = self.reports.wanted
@@ -371,15 +376,23 @@ class SessionSender:
             self._progress_at = now
         if deliveries:
             self._poll_interval = self.settings.report_poll
+            if wanted == self._journaled_told:
+                self._told_at = now
         return deliveries
 
     def _welcome(self, frame: Frame, now: float) -> None:
         welcome = bodies.Welcome.parse(frame.body)
         hello = self._hellos.get(frame.ack)
-        if welcome.nonce != self._identity.nonce or hello is None or welcome.boot < self._boot:
+        if welcome.nonce != self._identity.nonce or hello is None:
             raise StrayFrame("WELCOME to another process or to an old HELLO")
         if self.engine not in (0, welcome.engine):
             raise EngineLostState(f"this journal belongs to engine {self.engine:016x}, not to {welcome.engine:016x}")
+        if welcome.boot < self._boot:
+            # Not a delayed one: all HELLOs that count were sent after boot `self._boot` answered.
+            raise EngineLostState(f"engine was at boot {self._boot} and is back at boot {welcome.boot}")
+        if welcome.boot != self._boot or self.state is LinkState.DOWN:
+            # A new boot knows all that the last one told, and in DOWN nothing is told: the marks of now are the ones.
+            hello = _Hello(self.acknowledged, self.reports.wanted)
         if frame.first < hello.sequence or welcome.report_next < hello.report:
             raise EngineLostState(
                 f"engine wants sequence {frame.first} and has reports below {welcome.report_next}, "
@@ -421,4 +434,8 @@ class SessionSender:
             raise StrayFrame("REFUSE to another process")
         if refuse.code is bodies.Refusal.SESSIONS_FULL:
             return
+        if refuse.code is bodies.Refusal.STATE:
+            raise JournalLostTail(
+                f"reports below {refuse.detail} were acknowledged, the journal has those below {self.reports_journaled}"
+            )
         raise SessionRefused(f"engine refuses the session: {refuse.code.name} ({refuse.detail})")

@@ -20,10 +20,10 @@ from orderd.orders import entries
 from orderd.orders.batches import Batch, BatchLedger, digest_of
 from orderd.orders.checks import CheckedBatch, check_batch
 from orderd.orders.entries import Entry
-from orderd.orders.errors import Duplicate, Full
+from orderd.orders.errors import BadOrder, Duplicate, Full
 from orderd.orders.executions import Chunk, ExecutionLog
 from orderd.orders.ids import IdIndex, as_number
-from orderd.orders.outcomes import Outcomes
+from orderd.orders.outcomes import OutcomeCounters, Outcomes
 from orderd.orders.table import OrderTable, Path, is_order, unpack
 from orderd.runtime.instruments import InstrumentTable
 from orderd.wire.records import RECORD, RECORD_BYTES, TEXT_NUMBER, Kind
@@ -165,13 +165,22 @@ class Desk:
             self._restore_singles(group, covered, mark.index, named)
             covered = mark.index + mark.count
             part = group.records[mark.index * RECORD_BYTES : covered * RECORD_BYTES]
-            self._add_batch(
-                check_batch(part, self._known_instruments),
-                Batch(mark.batch_id, mark.digest, group.first + mark.index, mark.count),
-            )
+            batch = Batch(mark.batch_id, mark.digest, group.first + mark.index, mark.count)
+            self._restore_batch(part, batch)
         self._restore_singles(group, covered, len(group.records) // RECORD_BYTES, named)
         self.committed_end = self.table.end
         self._group = _Group(self.table.end)
+
+    def _restore_batch(self, records: bytes, batch: Batch) -> None:
+        try:
+            checked = check_batch(records, self._known_instruments)
+        except BadOrder as error:
+            raise entries.EntryError(f"batch from order {batch.first} on: {error}") from None
+        if checked.numbers and self.ids.knows_any(checked.numbers, consecutive=checked.consecutive) is not None:
+            # An id that had just been forgotten was used again; here the reports that made it so come after. Singles
+            # take the place of what is known.
+            checked = attrs.evolve(checked, consecutive=False)
+        self._add_batch(checked, batch)
 
     def _restore_singles(self, group: entries.Orders, start: int, end: int, named: set[int]) -> None:
         for index in range(start, end):
@@ -192,6 +201,7 @@ class Desk:
             if instrument.id not in self._known_instruments:
                 text = f"{instrument.symbol} {instrument.tick} {instrument.lot}"
                 out.append(entries.InstrumentEntry(instrument.id, instrument.digest, text).encode())
+        self.outcomes.counters = OutcomeCounters()
         self.epoch += 1
         out.append(entries.Start(self.epoch, nonce).encode())
         return out
@@ -206,8 +216,9 @@ class Desk:
     def place(
         self, cl_ord_id: bytes, fields: tuple[int, int, int, int, int], mode: Mode, now: float, now_ns: int
     ) -> int:
-        """A new order; returns its order id. ``fields`` are price, quantity, instrument, account and flags of its record.
+        """A new order; returns its order id.
 
+        ``fields`` are price, quantity, instrument, account and flags of its record.
         The same order again gets the first one's order id. Raises :class:`Duplicate` or :class:`Full`.
         """
         price, quantity, instrument, account, flags = fields
@@ -218,7 +229,7 @@ class Desk:
         record = RECORD.pack(number, price, quantity, instrument, account, Kind.NEW, flags)
         if known is not None:
             if self._content(known)[NUMBER_AT:] != record[NUMBER_AT:]:
-                raise Duplicate(f"{cl_ord_id.decode()} is another order")
+                raise Duplicate(f"{cl_ord_id.decode()} is another order", known)
             return known
         self._check_room(RECORD_BYTES + len(cl_ord_id) + entries.TEXT_ID.size)
         order_id = self._stage(record, mode, now, now_ns)
@@ -249,7 +260,7 @@ class Desk:
             known = self.ids.find(request_id)
             if known is not None:
                 if self._content(known) != record:
-                    raise Duplicate(f"{request_id.decode()} is another order or request")
+                    raise Duplicate(f"{request_id.decode()} is another order or request", known)
                 return Request(known, order_id)
         self._check_room(RECORD_BYTES + len(request_id or b"") + entries.TEXT_ID.size, request=True)
         row = self._stage(record, mode, now, now_ns)
@@ -268,13 +279,13 @@ class Desk:
         known = self.batches.find(batch_id)
         if known is not None:
             if known.digest != digest:
-                raise Duplicate(f"batch {batch_id.decode()} is another batch")
+                raise Duplicate(f"batch {batch_id.decode()} is another batch", known.end - 1)
             return known
         checked = check_batch(records, self.instruments.by_id)
         at = self.ids.knows_any(checked.numbers, consecutive=checked.consecutive) if checked.numbers else None
         if at is not None:
-            index = at if checked.indexes is None else checked.indexes[at]
-            raise Duplicate(f"record {index}: number {checked.numbers[at]} is known")
+            index, number = at if checked.indexes is None else checked.indexes[at], checked.numbers[at]
+            raise Duplicate(f"record {index}: number {number} is known", self.ids.find_number(number) or 0)
         self._check_room(len(records) + entries.BATCH.size + len(batch_id), records=checked.count)
         batch = Batch(batch_id, digest, self._stage(records, mode, now, now_ns), checked.count)
         self._group.batches.append(batch)
@@ -288,6 +299,8 @@ class Desk:
         if first + count > TEXT_NUMBER:
             raise Full("all numbers are given out")
         self._reserved_next = first + count
+        # The last one tells all.
+        self._other = [entry for entry in self._other if entry[0] != entries.EntryKind.RESERVE]
         self._other.append(entries.Reserve(self._reserved_next).encode())
         return first
 
@@ -355,6 +368,11 @@ class Desk:
     def has_anything_staged(self) -> bool:
         """Whether a commit would have anything to do."""
         return self.has_orders_staged or bool(self._reports)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no commit is under way and nothing that is durable waits for its confirmation."""
+        return self._committing is None and self.committed_end == self.outcomes.confirmed_end
 
     @property
     def is_settled(self) -> bool:

@@ -36,6 +36,7 @@ TEXT_ID: Final = struct.Struct("<IB")
 BATCH: Final = struct.Struct("<II16sB")
 REPORTS: Final = struct.Struct("<QB")
 RESERVE: Final = struct.Struct("<Q")
+PATH_MAX: Final = 2
 
 Entry = tuple[int, bytes]
 """Kind and payload of a journal record."""
@@ -138,6 +139,8 @@ def decode(kind: int, payload: bytes) -> AnyEntry:
             return _decode_orders(payload)
         if kind == EntryKind.REPORTS:
             first, path = REPORTS.unpack_from(payload)
+            if path > PATH_MAX:
+                raise EntryError(f"reports from {first} on came over path {path}")
             check_items(payload[REPORTS.size :])
             return ReportsEntry(first, path, payload[REPORTS.size :])
         if kind == EntryKind.RESERVE:
@@ -171,4 +174,8 @@ def _decode_orders(payload: bytes) -> Orders:
         position += length
     if position != len(payload):
         raise EntryError(f"group of orders from {first} on has {len(payload)} bytes instead of {position}")
+    starts = [*(mark.index for mark in batches), count]
+    ends = [0, *(mark.index + mark.count for mark in batches)]
+    if any(start < end for start, end in zip(starts, ends, strict=True)) or any(index >= count for index, _ in ids):
+        raise EntryError(f"group of orders from {first} on names a record that it does not have")
     return Orders(first, time_ns, records, ids, batches)

@@ -14,9 +14,13 @@ class BadOrder(Refused):
 
 
 class Duplicate(Refused):
-    """The id is known and stands for something else."""
+    """The id is known and stands for something else: row ``row``, which may not be durable yet."""
 
     word = "DUPLICATE"
+
+    def __init__(self, text: str, row: int) -> None:
+        super().__init__(text)
+        self.row = row
 
 
 class NotFound(Refused):

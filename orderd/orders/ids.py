@@ -15,6 +15,8 @@ from typing import Final
 from orderd.wire.records import TEXT_NUMBER
 
 ID_BYTES_MAX: Final = 64
+RUN_MIN: Final = 16
+"""Fewer numbers are kept one by one."""
 _ID: Final = re.compile(rb"[!-~]{1,64}")
 _DECIMAL: Final = re.compile(rb"0|[1-9][0-9]{0,18}")
 
@@ -78,7 +80,7 @@ class IdIndex:
 
     def add_numbers(self, numbers: Sequence[int], first_id: int, *, consecutive: bool) -> None:
         """Numbers of a batch, none of them known, for rows from ``first_id`` on."""
-        if not consecutive:
+        if not consecutive or len(numbers) < RUN_MIN:
             self._numbers.update(zip(numbers, range(first_id, first_id + len(numbers)), strict=True))
             return
         for run in self._overlapping(numbers[0], len(numbers)):
@@ -98,8 +100,11 @@ class IdIndex:
 
     def drop_runs(self, base: int) -> None:
         """Drop the runs that end below ``base``; the rows of them that are remembered are kept one by one."""
-        for run in [run for run in self._runs if run[2] + run[1] <= base]:
-            self._break_up(run)
+        gone = [run for run in self._runs if run[2] + run[1] <= base]
+        if gone:
+            self._runs = [run for run in self._runs if run[2] + run[1] > base]
+            for run in gone:
+                self._scatter(run)
 
     def _overlapping(self, first: int, count: int) -> list[tuple[int, int, int]]:
         at = max(0, bisect_right(self._runs, (first, TEXT_NUMBER, 0)) - 1)
@@ -112,6 +117,9 @@ class IdIndex:
 
     def _break_up(self, run: tuple[int, int, int]) -> None:
         self._runs.remove(run)
+        self._scatter(run)
+
+    def _scatter(self, run: tuple[int, int, int]) -> None:
         first, count, first_id = run
         for i in range(count):
             if self._remembers(first_id + i):

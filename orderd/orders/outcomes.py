@@ -61,7 +61,7 @@ class Outcomes:
 
     def _range(self, items: bytes, offset: int, path: Path, sent_end: int) -> bytes:
         _, flags, _, count, first, _ = RANGE.unpack_from(items, offset)
-        if not self.confirmed_end <= first <= first + count <= sent_end:
+        if not self.confirmed_end == first <= first + count <= sent_end:
             raise ReportMismatch(
                 f"NEW for orders {first} to {first + count - 1}, expected from {self.confirmed_end} on"
             )
@@ -95,6 +95,9 @@ class Outcomes:
         if input_ and (rejected or (exec_type == TRADE and flags & FLAG_TAKER)):
             self._batches.count(input_, rejected=rejected)
         if flags & FLAG_FINAL and input_:
+            # Each input has one final report, in the order of the inputs.
+            if input_ != self.confirmed_end:
+                raise ReportMismatch(f"final report of input {input_}, expected that of {self.confirmed_end}")
             if input_ != order:
                 self._answer(input_, reason if rejected else 0, path)
             self._confirm(input_ + 1, path)

@@ -11,6 +11,7 @@ are open or unconfirmed are never forgotten: when their page goes, they move to 
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import IntEnum
+from itertools import groupby
 from typing import Final
 
 from orderd.wire.records import RECORD, RECORD_BYTES, Kind
@@ -19,6 +20,7 @@ from orderd.wire.reports import OrderStatus
 PAGE_SHIFT: Final = 12
 PAGE_ROWS: Final = 1 << PAGE_SHIFT
 PAGE_MASK: Final = PAGE_ROWS - 1
+SCAN_STRAGGLERS: Final = 1024
 
 KIND_OFFSET: Final = 30
 ANSWERED: Final = 9
@@ -37,6 +39,10 @@ IS_DONE: Final = bytes(int(s in _DONE_STATUSES) for s in range(256))
 IS_OPEN: Final = bytes(
     int(s in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED, OrderStatus.REPLACED)) for s in range(256)
 )
+
+
+_MAY_TRADE: Final = bytes(int(s == OrderStatus.QUEUED or IS_OPEN[s]) for s in range(256))
+"""Open, or not known to be anything else yet."""
 
 
 class Path(IntEnum):
@@ -266,13 +272,18 @@ class OrderTable:
     def scan(self, after: int, end: int, *, open_only: bool) -> Iterator[tuple[Page, list[tuple[int, int]]]]:
         """Remembered rows behind ``after`` and below ``end`` as ``(page, [(order id, row), ...])``, ascending.
 
-        At most a page at a time, so that the caller can do other things between; a page with nothing may come empty.
+        ``open_only``: those that are open or not confirmed yet. At most a page at a time, so that the caller can do
+        other things between; a page with nothing may come empty.
         """
         scattered = self._stragglers.places
-        for order_id in sorted(i for i in scattered if after < i < end):
-            place = scattered.get(order_id)
-            if place is not None and (not open_only or IS_OPEN[place[0].status[place[1]]]):
-                yield place[0], [(order_id, place[1])]
+        ids = sorted(i for i in scattered if after < i < end)
+        for start in range(0, len(ids), SCAN_STRAGGLERS):
+            block = ids[start : start + SCAN_STRAGGLERS]
+            found = [(i, place) for i in block if (place := scattered.get(i)) is not None]
+            for page, together in groupby(found, key=lambda item: item[1][0]):
+                # A place may have become another's while the caller did other things.
+                there = [(i, place[1]) for i, place in together if scattered.get(i) == place]
+                yield page, [(i, row) for i, row in there if not open_only or _MAY_TRADE[page.status[row]]]
         for number in sorted(self._pages):
             page, zero = self._pages.get(number), (number << PAGE_SHIFT) + 1
             if page is None:
@@ -284,7 +295,7 @@ class OrderTable:
 
 
 def _open_rows(page: Page, start: int, stop: int) -> list[int]:
-    flags = page.status[start:stop].translate(IS_OPEN)
+    flags = page.status[start:stop].translate(_MAY_TRADE)
     rows, at = [], flags.find(1)
     while at >= 0:
         rows.append(start + at)

@@ -32,6 +32,8 @@ class Refusal(IntEnum):
     """A later start of the same journal, or a copy of it, was here; the detail is the epoch that the engine holds."""
     SESSIONS_FULL = 4
     """The detail is the engine's limit."""
+    STATE = 5
+    """A new epoch lacks reports that an earlier one has acknowledged: those below the detail."""
 
 
 @attrs.frozen
@@ -162,10 +164,10 @@ Level = tuple[int, int, int]
 
 @attrs.frozen
 class BookReply:
-    """``<query u32> <instrument u32> <part u16> <parts u16> <bids u16> <asks u16>``, then levels: bids, asks, best first.
+    """``<query u32> <instrument u32> <part u16> <parts u16> <bids u16> <asks u16>``, then bids, asks.
 
-    A level is ``<price i64> <quantity low u64> <quantity high u64> <orders u32> <zero u32>``. A deep book takes several
-    frames. An instrument that the engine does not have is answered with no parts.
+    Levels are best first, each ``<price i64> <quantity low u64> <quantity high u64> <orders u32> <zero u32>``. A deep
+    book takes several frames. An instrument that the engine does not have is answered with no parts.
     """
 
     query: int

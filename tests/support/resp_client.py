@@ -144,6 +144,11 @@ class RespClient:
         lines = self.call("INFO").splitlines()
         return dict(line.split(":", 1) for line in lines if line and not line.startswith("#"))
 
+    def last_execution(self) -> int:
+        """Id of the newest execution, all that has come from the engine included."""
+        self.call("EXEC.READ", "$")  # comes back when what has arrived is journaled
+        return int(self.info()["executions_last_id"])
+
     def executions(self, after: int = 0) -> list[tuple[int, dict[str, str]]]:
         """All executions behind ``after`` that are there now."""
         found: list[tuple[int, dict[str, str]]] = []

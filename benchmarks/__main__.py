@@ -1,0 +1,25 @@
+"""All benchmarks, one after the other."""
+
+import os
+import platform
+import sys
+
+from benchmarks import bench_intake, bench_matcher, bench_site
+
+
+def main() -> None:
+    """Name the machine, then measure."""
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        model = next((line.partition(":")[2].strip() for line in file if line.startswith("model name")), "unknown")
+    print(f"{os.cpu_count()} x {model}, Linux {platform.release()}, Python {platform.python_version()}")
+    for title, module in (
+        ("The whole way", bench_site),
+        ("Text orders through intake and desk, without sockets and disk", bench_intake),
+        ("The matcher alone", bench_matcher),
+    ):
+        print(f"\n{title}")
+        sys.stdout.flush()
+        module.main()
+
+
+main()

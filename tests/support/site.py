@@ -1,0 +1,297 @@
+"""orderd and an engine in one process without a socket, a file or a thread, under a clock that a test moves.
+
+The gateway, the UDP sender and the engine's core are the real ones. Datagrams go from list to list, journals are lists of
+commits. Nothing happens but in :meth:`Site.pump` (until nothing moves any more) and :meth:`Site.advance`.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import attrs
+import hiredis
+
+from engine.core import EngineCore, EngineLimits
+from orderd.config import BatchSettings, ExecutionSettings, LimitSettings, Settings
+from orderd.daemon import gateway_settings
+from orderd.dispatch.book_queries import Query
+from orderd.dispatch.udp_sender import UdpSender
+from orderd.gateway import Gateway
+from orderd.info import daemon_info
+from orderd.intake.context import LiveSettings
+from orderd.intake.intake import Connection
+from orderd.intake.pending import Unfinished
+from orderd.link.report_intake import Delivery
+from orderd.orders.desk import MODE_NAMES
+from orderd.orders.entries import Entry
+from orderd.runtime.instruments import Instrument, InstrumentTable
+
+SESSION = 0x5E55
+ENGINE = 0xE
+EPOCH_NS = 1_700_000_000_000_000_000
+INSTRUMENTS = (Instrument("AAPL", 1, "0.01", "1"), Instrument("BTC", 2, "0.5", "0.001"))
+STEPS_MAX = 100_000
+
+
+def site_settings(
+    *,
+    mode: str = "sync",
+    instruments: Sequence[Instrument] = INSTRUMENTS,
+    executions_kept: int = 2_000_000,
+    batch: dict[str, Any] | None = None,
+    other: dict[str, Any] | None = None,
+    **limits: int,
+) -> Settings:
+    """Settings as a file would give them; ``limits`` are keys of ``[limits]``."""
+    return Settings(
+        mode=mode,  # type: ignore[arg-type]
+        instrument=tuple(instruments),
+        limits=LimitSettings(**limits),
+        executions=ExecutionSettings(executions_kept),
+        batch=BatchSettings(**(batch or {})),
+        **(other or {}),
+    )
+
+
+class MemoryEngine:
+    """An engine core and its journal. While it is not :attr:`up`, what is sent to it is lost."""
+
+    def __init__(self, instruments: Sequence[Instrument] = INSTRUMENTS, limits: EngineLimits | None = None) -> None:
+        self.up = True
+        self.journal: list[Entry] = []
+        self._instruments = InstrumentTable(instruments)
+        self._limits = limits
+        self._inbox: list[tuple[bytes, object]] = []
+        self.start()
+
+    def start(self) -> None:
+        """From its journal, as after a kill."""
+        self._inbox.clear()
+        self.core = EngineCore(engine_id=ENGINE, secret=b"", instruments=self._instruments, limits=self._limits)
+        for kind, payload in self.journal:
+            self.core.replay(kind, payload)
+        self.journal += self.core.start()
+
+    def send(self, datagram: bytes, address: object) -> None:
+        if self.up:
+            self._inbox.append((datagram, address))
+
+    def round(self, now_ns: int) -> list[tuple[Any, bytes]]:
+        """Take in, execute, commit, answer."""
+        inbox, self._inbox = self._inbox, []
+        if not inbox:
+            return []
+        for datagram, address in inbox:
+            self.core.receive(datagram, address)
+        for _ in self.core.execute(now_ns):
+            pass
+        self.journal += self.core.take_entries()
+        return self.core.answers()
+
+
+@attrs.define(eq=False)
+class MemorySocket:
+    """A datagram socket whose other end is a :class:`MemoryEngine`."""
+
+    engine: MemoryEngine
+    inbox: list[tuple[bytes, Any]] = attrs.field(factory=list)
+    last_error: str = ""
+
+    async def wait_readable(self) -> None:
+        raise AssertionError("nothing waits here")
+
+    def receive(self) -> list[tuple[bytes, Any]]:
+        received, self.inbox = self.inbox, []
+        return received
+
+    def send(self, datagram: bytes, address: Any = None) -> bool:
+        self.engine.send(datagram, self)
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+@attrs.define(eq=False)
+class Client:
+    """One connection and a parser of what comes back. Errors come as :class:`hiredis.ReplyError`."""
+
+    site: "Site"
+    connection: Connection
+    _reader: Any = attrs.field(factory=hiredis.Reader)
+
+    def send(self, *words: bytes | str | int) -> None:
+        """One command; nothing else happens."""
+        self.feed(encode(words))
+
+    def feed(self, data: bytes) -> None:
+        """Bytes of commands; nothing else happens."""
+        self.site.gateway.intake.feed(self.connection, data, self.site.now, self.site.now_ns)
+
+    def replies(self) -> list[Any]:
+        """The replies that have come, and are taken."""
+        while self.connection.out:
+            self._reader.feed(bytes(self.connection.out))
+            self.connection.out.clear()
+            if self.connection.client.waiter.has_more:
+                self.site.gateway.intake.collect(self.connection, self.site.now)
+        return list(iter(self._reader.gets, False))
+
+    def call(self, *words: bytes | str | int) -> Any:
+        """The reply to one command, once nothing moves any more."""
+        self.send(*words)
+        self.site.pump()
+        found = self.replies()
+        assert len(found) == 1, found
+        return found[0]
+
+    def pairs(self, *words: bytes | str | int) -> dict[str, str]:
+        """The reply to a command that is answered by an order's pairs."""
+        return pairs_of(self.call(*words))
+
+    def error(self, *words: bytes | str | int) -> str:
+        """The text of the error that a command is answered by."""
+        reply = self.call(*words)
+        assert isinstance(reply, hiredis.ReplyError), reply
+        return str(reply)
+
+
+def encode(words: Sequence[bytes | str | int]) -> bytes:
+    """A command as RESP."""
+    parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
+def pairs_of(reply: Any) -> dict[str, str]:
+    """Pairs in either protocol, as text."""
+    items = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+    return {key.decode(): value.decode() for key, value in items}
+
+
+@attrs.define
+class _Writer:
+    """What INFO asks of a journal writer."""
+
+    journal_id: int = SESSION
+    commits: int = 0
+    commits_inline: int = 0
+    bytes: int = 0
+    segments: int = 1
+    room: int = 2**30
+
+
+class Site:
+    """One orderd and its engine."""
+
+    def __init__(self, settings: Settings | None = None, engine: MemoryEngine | None = None) -> None:
+        self.settings = settings or site_settings()
+        self.engine = engine or MemoryEngine(self.settings.instrument)
+        self.clock = self
+        self.started_at = 0.0
+        self.now = 100.0
+        self.journal: list[list[Entry]] = []
+        """Commits."""
+        self.holds_commits = False
+        """Whether the disk takes its time: nothing is committed."""
+        self.writer = _Writer()
+        self.start()
+
+    # --- the clock ----------------------------------------------------------------------------------------------------
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time_ns(self) -> int:
+        return self.now_ns
+
+    @property
+    def now_ns(self) -> int:
+        return EPOCH_NS + int(self.now * 1_000_000) * 1000
+
+    # --- start and end ------------------------------------------------------------------------------------------------
+
+    def start(self, journal: list[list[Entry]] | None = None) -> None:
+        """From the journal, as after a kill; clients are gone. ``journal``: use this one from now on."""
+        if journal is not None:
+            self.journal = journal
+        settings = self.settings
+        self.gateway = Gateway(
+            gateway_settings(settings),
+            LiveSettings(MODE_NAMES[settings.mode], settings.reply_timeout_ms / 1000),
+            journal_room=lambda: self.writer.room,
+            room_reserved=settings.journal.segment_bytes // 8,
+            info=lambda: daemon_info(self),  # type: ignore[arg-type]
+            ask_book=self._ask_book,
+        )
+        nonce = 1000 + len(self.journal)
+        self.journal.append(self.gateway.restore(chain.from_iterable(self.journal), nonce))
+        self.desk, self.intake = self.gateway.desk, self.gateway.intake
+        self.socket = MemorySocket(self.engine)
+        self.udp = UdpSender(
+            self.gateway.open_link(SESSION, nonce, b""),
+            self.socket,
+            self,
+            release=self.gateway.release,
+            deliver=self._deliver,
+            connected=self.gateway.connected,
+        )
+        self.pump()
+
+    def connect(self) -> Client:
+        """A new client."""
+        connection = self.intake.connect("pid=1,uid=0", self.now)
+        assert isinstance(connection, Connection), connection
+        return Client(self, connection)
+
+    # --- what happens -------------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """All that can happen without time passing."""
+        for _ in range(STEPS_MAX):
+            moved = self._commit()
+            self.udp.flush(self.now)
+            for address, datagram in self.engine.round(self.now_ns):
+                if address is self.socket:
+                    self.socket.inbox.append((datagram, None))
+            if self.socket.inbox:
+                self.udp._receive()
+                moved = True
+            self.intake.wake(self.now)
+            if not moved and self.intake.wait_list.next_deadline() > self.now:
+                return
+        raise AssertionError("something spins")
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, from one timer to the next."""
+        end = self.now + seconds
+        for _ in range(STEPS_MAX):
+            wake_at = min(self.udp._wake_at(), self.intake.wait_list.next_deadline())
+            if wake_at > end:
+                self.now = end
+                self.pump()
+                return
+            self.now = max(self.now, wake_at)
+            self.pump()
+        raise AssertionError("something spins")
+
+    def give_up(self, unfinished: Unfinished) -> None:
+        """As at the end of the daemon."""
+        self.intake.give_up(unfinished)
+
+    def _commit(self) -> bool:
+        if self.holds_commits or not self.desk.has_anything_staged:
+            return False
+        self.journal.append(self.gateway.take_entries())
+        self.writer.commits += 1
+        self.gateway.committed()
+        return True
+
+    def _deliver(self, deliveries: list[Delivery]) -> None:
+        if deliveries:
+            self.gateway.deliver(deliveries)
+        self.intake.wake(self.now)
+        self.desk.trim()
+
+    def _ask_book(self, instrument: int, depth: int, done: Any) -> None:
+        self.udp.books.ask(Query(instrument, depth, self.now + self.gateway.live.reply_timeout, done))
+        self.udp.flush(self.now)
