@@ -72,12 +72,13 @@ async def run(settings: EngineSettings, *, udp_fd: int | None = None, embedded: 
         journal.close()
         raise
     writer = JournalWriter(journal, settings.journal)
+    server = UdpServer(core, sock, writer, SystemClock())
     try:
-        await _serve(settings, UdpServer(core, sock, writer, SystemClock()), sock, writer, embedded=embedded)
+        await _serve(settings, server, sock, writer, embedded=embedded)
     finally:
         sock.close()
         await writer.aclose()
-    log.info("stopped", orders=core.counters.orders)
+    log.info("stopped", orders=core.counters.orders, datagrams_rejected=server.counters.rejected)
 
 
 async def _serve(

@@ -147,12 +147,21 @@ class Daemon:
             nursery.start_soon(self._commit_forever)
             nursery.start_soon(self.udp.run)
             await nursery.start(self._listener.run)
-            log.info("ready", socket=self.settings.listen.socket, mode=self.settings.mode)
-            notify("READY=1")
-            await _wait_for_stop()
+            await self._wait_for_stop()
             notify("STOPPING=1")
             await self._stop()
             nursery.cancel_scope.cancel()
+
+    async def _wait_for_stop(self) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            # Whoever hears of it may send a signal at once.
+            log.info("ready", socket=self.settings.listen.socket, mode=self.settings.mode)
+            notify("READY=1")
+            async for number in signals:
+                if number != signal.SIGHUP:
+                    log.info("stopping", signal=signal.Signals(number).name)
+                    return
+                log.warning("reload is not supported, the settings stay as they are")
 
     async def _stop(self) -> None:
         timeout = self.settings.shutdown_timeout_ms / 1000
@@ -246,15 +255,6 @@ class Daemon:
         expires_at = now + self.gateway.live.reply_timeout
         self.udp.books.ask(Query(instrument, depth, expires_at, done))  # type: ignore[arg-type]
         self.udp.flush(now)
-
-
-async def _wait_for_stop() -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async for number in signals:
-            if number != signal.SIGHUP:
-                log.info("stopping", signal=signal.Signals(number).name)
-                return
-            log.warning("reload is not supported, the settings stay as they are")
 
 
 async def run(settings: Settings) -> None:

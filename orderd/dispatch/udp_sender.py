@@ -25,6 +25,8 @@ from orderd.wire.bodies import BookReply
 from orderd.wire.errors import WireError
 
 BOOK_RETRY_MIN: Final = 0.010
+DATAGRAMS_AT_ONCE: Final = 16
+"""With 16 reports each they take about a millisecond; then others have their turn."""
 
 log = get_logger("transport")
 
@@ -105,7 +107,7 @@ class UdpSender:
     def _receive(self) -> None:
         now = self._clock.monotonic()
         deliveries: list[Delivery] = []
-        for datagram, _ in self._socket.receive():
+        for datagram, _ in self._socket.receive(DATAGRAMS_AT_ONCE):
             self.counters.received += 1
             try:
                 received = self._link.receive(datagram, now)

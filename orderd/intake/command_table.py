@@ -1,8 +1,9 @@
 """The one table of commands: what is parsed, dispatched, told by COMMAND and written in docs/COMMANDS.md. Pure."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from enum import IntEnum
-from typing import Final
+from types import GeneratorType
+from typing import Final, cast
 
 import attrs
 
@@ -12,8 +13,8 @@ from orderd.intake.pending import DuplicateReply, Pending
 from orderd.orders.errors import Duplicate, Refused
 
 Reply = bytes | Pending
-Handler = Callable[[Context, list[bytes]], Reply | list[Reply]]
-"""Takes the words behind the command's name. May raise :class:`orderd.orders.errors.Refused`."""
+Handler = Callable[[Context, list[bytes]], Reply | list[Reply] | Generator[None, None, Reply]]
+"""Takes the words behind the command's name. A generator pauses where others may have their turn. May raise :class:`orderd.orders.errors.Refused`."""
 
 
 class Role(IntEnum):
@@ -88,6 +89,11 @@ class CommandTable:
         """Names that will exist and are not built yet."""
         self._later.update(name.encode() for name in names)
 
+    @property
+    def later(self) -> list[str]:
+        """Names that will exist and are not built yet."""
+        return sorted(name.decode() for name in self._later)
+
     def is_later(self, words: list[bytes]) -> str | None:
         """The name of a command that is not built yet, if ``words`` ask for one."""
         for count in (2, 1):
@@ -115,15 +121,46 @@ TABLE: Final = CommandTable()
 """Filled by the modules that hold the handlers."""
 
 
-def run(context: Context, command: Command, args: list[bytes]) -> list[Reply]:
-    """Do ``command``; a refusal is its reply."""
+Steps = Generator[None, None, list[Reply]]
+"""A command that is being done: others may have their turn at each yield; returns the replies."""
+
+
+def run(context: Context, command: Command, args: list[bytes]) -> list[Reply] | Steps:
+    """Do ``command``, or begin to; a refusal is its reply."""
     context.client.last_command = command.name.lower()
     try:
         reply = command.handler(context, args)
-    except Duplicate as refused:
-        error = replies.error(refused.word, str(refused))
-        otherwise = replies.error("UNAVAILABLE", f"{refused}, if the journal takes it; nothing of this was taken")
-        return [DuplicateReply(context.client.protocol, refused.row, context.deadline, error, otherwise)]
     except Refused as refused:
-        return [replies.error(refused.word, str(refused))]
-    return reply if isinstance(reply, list) else [reply]
+        return [_refusal(context, refused)]
+    if isinstance(reply, list):
+        return reply
+    if isinstance(reply, GeneratorType):
+        return _guarded(context, reply)
+    return [cast("Reply", reply)]
+
+
+def finish(outcome: list[Reply] | Steps) -> list[Reply]:
+    """The replies of what :func:`run` did or began, with nobody's turn in between."""
+    if isinstance(outcome, list):
+        return outcome
+    while True:
+        try:
+            next(outcome)
+        except StopIteration as end:
+            found: list[Reply] = end.value
+            return found
+
+
+def _guarded(context: Context, steps: Generator[None, None, Reply]) -> Steps:
+    try:
+        return [(yield from steps)]
+    except Refused as refused:
+        return [_refusal(context, refused)]
+
+
+def _refusal(context: Context, refused: Refused) -> Reply:
+    error = replies.error(refused.word, str(refused))
+    if not isinstance(refused, Duplicate):
+        return error
+    otherwise = replies.error("UNAVAILABLE", f"{refused}, if the journal takes it; nothing of this was taken")
+    return DuplicateReply(context.client.protocol, refused.row, context.deadline, error, otherwise)

@@ -5,12 +5,12 @@ either ready or waits its turn. Orders count only when their command is complete
 an order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import attrs
 
 from orderd.intake import order_commands, replies, server_commands, transaction_commands, words
-from orderd.intake.command_table import TABLE, Command, run
+from orderd.intake.command_table import TABLE, Command, Steps, run
 from orderd.intake.context import Client, Context, Services
 from orderd.intake.pending import Mark, Unfinished, Waiter, WaitList
 from orderd.intake.resp import CommandReader
@@ -25,6 +25,8 @@ WORD_BYTES = 64
 """What holding a word takes besides its bytes."""
 REPLIES_MAX = 1_000_000
 """Replies that one client may wait for while it reads all that it is given, whatever ``reply_bytes_max`` says."""
+COMMANDS_AT_ONCE = 64
+"""Of one client, before others have their turn: well below a millisecond."""
 COMMAND_MODULES = (order_commands, server_commands, transaction_commands)
 """They fill the table as they are imported."""
 
@@ -92,15 +94,25 @@ class Intake:
         self._by_waiter.pop(client.waiter, None)
 
     def feed(self, connection: Connection, chunk: bytes, now: float, now_ns: int) -> None:
-        """Process what a client sent."""
+        """Process what a client sent, in one go."""
+        for _ in self.feed_in_steps(connection, chunk, now, now_ns):
+            pass
+
+    def feed_in_steps(self, connection: Connection, chunk: bytes, now: float, now_ns: int) -> Iterator[None]:
+        """Process what a client sent; others may have their turn at each yield, but not this client."""
         client, reader = connection.client, connection.reader
         context = Context(
             self._services, client, self._clients, now, now_ns, lambda _: self._settled.append(connection)
         )
-        for request in reader.feed(chunk):
+        for index, request in enumerate(reader.feed(chunk), 1):
             if client.closing:
                 break
-            self._process(context, request)
+            steps = self._process(context, request)
+            if steps is not None:
+                for reply in (yield from steps):
+                    client.waiter.add(reply)
+            elif index % COMMANDS_AT_ONCE == 0:
+                yield
         if reader.error is not None and not client.closing:
             client.waiter.add(replies.error("ERR", f"Protocol error: {reader.error}"))
             client.closing = True
@@ -174,7 +186,8 @@ class Intake:
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
-    def _process(self, context: Context, request: list[bytes]) -> None:
+    def _process(self, context: Context, request: list[bytes]) -> Steps | None:
+        """Do one command; if it takes long, only begin."""
         client = context.client
         client.commands += 1
         self.commands_total += 1
@@ -197,9 +210,13 @@ class Intake:
                 queueing.append((found[0], request[found[1] :]))
                 client.waiter.add(replies.QUEUED)
         else:
-            for reply in run(context, found[0], request[found[1] :]):
-                client.waiter.add(reply)
             self._kill = self._kill or found[0].name in ("CLIENT KILL", "EXEC")
+            outcome = run(context, found[0], request[found[1] :])
+            if not isinstance(outcome, list):
+                return outcome
+            for reply in outcome:
+                client.waiter.add(reply)
+        return None
 
 
 def _objection(found: tuple[Command, int] | None, request: list[bytes]) -> bytes | None:

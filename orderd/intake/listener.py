@@ -188,7 +188,9 @@ class Listener:
                 return
             if not chunk:
                 return
-            self._intake.feed(peer.connection, chunk, self._clock.monotonic(), self._clock.time_ns())
+            now, now_ns = self._clock.monotonic(), self._clock.time_ns()
+            for _ in self._intake.feed_in_steps(peer.connection, chunk, now, now_ns):
+                await trio.lowlevel.checkpoint()
             self._write(peer.connection)
             self._staged()
             self._timing.deadline = min(self._timing.deadline, self._intake.wait_list.next_deadline())

@@ -1,5 +1,6 @@
 """Commands about orders, batches, executions and the book. Pure."""
 
+from collections.abc import Generator
 from math import inf
 from typing import Final
 
@@ -209,12 +210,16 @@ def order_list(context: Context, args: list[bytes]) -> Reply:
     summary="Place many orders, cancels and replaces as records of 32 bytes; all are journaled at once, or none.",
     reply="pairs batch_id, orders, status (QUEUED, DONE, UNKNOWN), accepted, rejected, trades, first_order_id",
 )  # fmt: skip
-def order_batch(context: Context, args: list[bytes]) -> Reply:
+def order_batch(context: Context, args: list[bytes]) -> Generator[None, None, Reply]:
     batch_id = words.cl_ord_id(args[0])
     mode = context.services.live.mode
     for _, value in words.options(args[2:], {b"MODE": 1}, frozenset()):
         mode = words.mode(value)
-    batch = context.desk.place_batch(batch_id, args[1], mode, context.now, context.now_ns)
+    draft = context.desk.draft_batch(batch_id, args[1])
+    yield
+    context.desk.check_draft(draft)
+    yield
+    batch = context.desk.place_draft(draft, mode, context.now, context.now_ns)
     queued = mode is Mode.FIRE_AND_FORGET
     return BatchReply(context.services, context.client.protocol, batch, context.deadline, queued=queued)
 

@@ -201,12 +201,12 @@ class ExecutionsReply(Pending):
 
     def render(self, unfinished: Unfinished | None) -> bytes:
         log = self._services.desk.executions
-        if unfinished is not None and self.mark is Mark.EXECUTED:
-            return replies.null(self.protocol)
         after = log.last if self._after is None else self._after
         if after and after + 1 < log.first:
             return replies.error("TRIMMED", str(log.first))
         found = [render.execution(self._services.desk, self.protocol, e) for e in log.read(after, self._count)]
+        if not found and self._block_until is not None:
+            return replies.null(self.protocol)
         return replies.array_header(len(found)) + b"".join(found)
 
 

@@ -7,7 +7,7 @@ none.
 import attrs
 
 from orderd.intake import replies
-from orderd.intake.command_table import TABLE, Command, Reply, Role, run
+from orderd.intake.command_table import TABLE, Command, Reply, Role, finish, run
 from orderd.intake.context import Context
 from orderd.orders.errors import Refused
 
@@ -65,7 +65,7 @@ def execute(context: Context, _: list[bytes]) -> list[Reply]:
     out: list[Reply] = [replies.array_header(len(queued))]
     inner = attrs.evolve(context, in_transaction=True)
     for command, args in queued:
-        out += run(inner, command, args)
+        out += finish(run(inner, command, args))
     return out
 
 

@@ -90,11 +90,16 @@ class FlightBoard:
         return [flight for flight in self._orders.values() if flight.lost]
 
     def lose_overdue(self, timeout: float, now: float) -> None:
-        """Everything that has waited for ``timeout`` counts as lost."""
+        """Everything that has waited for ``timeout`` counts as lost, and the first ORDERS frame in any case.
+
+        Otherwise a POLL that is lost would only double the time-out of the ORDERS sent after it.
+        """
         for flight in self._in_flight():
             # Added as in the caller's comparison and in its timer: another way round rounds another way.
             if flight.sent_at + timeout <= now:
                 flight.lost = True
+        if self._orders:
+            next(iter(self._orders.values())).lost = True
 
     def oldest_sent_at(self) -> float:
         """When the flight that has waited longest was sent; infinite when there is none."""

@@ -103,12 +103,12 @@ class SessionReceiver:
     def credit(self) -> int:
         """Records beyond the executed ones that may be sent now.
 
-        None when too many reports are not acknowledged. As long as they are, resting orders alone leave room for cancels.
+        Half of the room for reports that open orders do not reserve, since an order causes two. But some as long as
+        there is any room, so that orders can be cancelled however many rest.
         """
-        room = self._reports_max - len(self.log)
-        if room <= 0:
-            return 0
-        return max(CREDIT_RECORDS_MIN, min(CREDIT_RECORDS_MAX, (room - self.reserved) // 2))
+        room = max(0, self._reports_max - len(self.log))
+        for_cancels = min(CREDIT_RECORDS_MIN, (room + 1) // 2)
+        return max(for_cancels, min(CREDIT_RECORDS_MAX, (room - self.reserved) // 2))
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 

@@ -74,7 +74,10 @@ class IdIndex:
         singles = self._numbers
         if singles and not singles.keys().isdisjoint(numbers):
             return next(i for i, number in enumerate(numbers) if number in singles)
-        if not self._runs or (consecutive and not self._overlapping(numbers[0], len(numbers))):
+        if not self._runs:
+            return None
+        lowest = numbers[0] if consecutive else min(numbers)
+        if not self._overlapping(lowest, (numbers[-1] if consecutive else max(numbers)) - lowest + 1):
             return None
         return next((i for i, number in enumerate(numbers) if self.find_number(number) is not None), None)
 

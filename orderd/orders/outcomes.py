@@ -10,8 +10,9 @@ from orderd.orders.errors import ReportMismatch
 from orderd.orders.executions import Chunk
 from orderd.orders.table import ANSWERED, OrderTable, Path, is_order
 from orderd.wire.records import TEXT_NUMBER
-from orderd.wire.reports import FLAG_FINAL, FLAG_TAKER, FULL, RANGE, ExecType, iter_items
+from orderd.wire.reports import FLAG_FINAL, FLAG_TAKER, FULL, FULL_BYTES, RANGE, RANGE_BYTES, ExecType
 
+NEW: Final = int(ExecType.NEW)
 TRADE: Final = int(ExecType.TRADE)
 REPLACED: Final = int(ExecType.REPLACED)
 REJECTED: Final = int(ExecType.REJECTED)
@@ -44,22 +45,31 @@ class Outcomes:
 
         Rows from ``sent_end`` on were not.
         """
+        items, table = delivery.items, self._table
         records: list[bytes] = []
-        names: list[bytes | None] = []
-        voided = 0
-        for offset, _, count in iter_items(delivery.items):
-            if delivery.items[offset] == ExecType.NEW:
-                records.append(self._range(delivery.items, offset, path, sent_end))
-                order = RANGE.unpack_from(delivery.items, offset)[4]
-                names += self._table.text_ids(order, count) or [None] * count
+        names: list[bytes | None] = []  # grows only once there is a text id: bulk flow has numbers
+        offset = told = voided = 0
+        while offset < len(items):
+            if items[offset] == NEW:
+                first, count = self._range(items, offset, path, sent_end)
+                records.append(table.records(first, count))
+                texts = table.text_ids(first, count)
+                if texts is not None:
+                    names += [None] * (told - len(names)) + texts
+                offset += RANGE_BYTES
+                told += count
             else:
-                number, exec_type = self._full(delivery.items, offset, path, sent_end)
-                names.append(self._name(number))
-                voided += exec_type == VOIDED
-        ids = names if any(name is not None for name in names) else None
-        return Chunk(delivery.first, delivery.items, b"".join(records), ids, delivery.reports - voided)
+                number = self._full(items, offset, path, sent_end)
+                if number >= TEXT_NUMBER:
+                    names += [None] * (told - len(names))
+                    names.append(self._name(number))
+                voided += items[offset] == VOIDED
+                offset += FULL_BYTES
+                told += 1
+        ids = names + [None] * (told - len(names)) if any(names) else None
+        return Chunk(delivery.first, items, b"".join(records), ids, told - voided)
 
-    def _range(self, items: bytes, offset: int, path: Path, sent_end: int) -> bytes:
+    def _range(self, items: bytes, offset: int, path: Path, sent_end: int) -> tuple[int, int]:
         _, flags, _, count, first, _ = RANGE.unpack_from(items, offset)
         if not self.confirmed_end == first <= first + count <= sent_end:
             raise ReportMismatch(
@@ -68,9 +78,9 @@ class Outcomes:
         self._table.accept(first, count, path)
         if flags & FLAG_FINAL:
             self._confirm(first + count, path)
-        return self._table.records(first, count)
+        return first, count
 
-    def _full(self, items: bytes, offset: int, path: Path, sent_end: int) -> tuple[int, int]:
+    def _full(self, items: bytes, offset: int, path: Path, sent_end: int) -> int:
         (
             exec_type, flags, status, reason, _, _, _, _, order, input_, number, last_qty, last_px, cum_qty, leaves_qty,
             _, _,
@@ -101,7 +111,7 @@ class Outcomes:
             if input_ != order:
                 self._answer(input_, reason if rejected else 0, path)
             self._confirm(input_ + 1, path)
-        return number, exec_type
+        return int(number)
 
     def _answer(self, input_: int, reason: int, path: Path) -> None:
         place = self._table.locate(input_)
@@ -114,9 +124,7 @@ class Outcomes:
         self.confirmed_end = end
 
     def _name(self, number: int) -> bytes | None:
-        """The text id of an order that travels under ``number``; None if its number is its id."""
-        if number < TEXT_NUMBER:
-            return None
+        """The text id of an order that travels under ``number``, if it is remembered."""
         place = self._table.locate(number - TEXT_NUMBER)
         if place is None or place[0].ids is None:
             return None

@@ -53,6 +53,10 @@ class Path(IntEnum):
     GRPC = 2
 
 
+_NEW_RUN: Final = bytes((NEW,)) * PAGE_ROWS
+_PATH_RUNS: Final = [bytes((path,)) * PAGE_ROWS for path in Path]
+
+
 class Page:
     """Columns of :data:`PAGE_ROWS` rows; the rare ones are made when first needed."""
 
@@ -183,23 +187,31 @@ class OrderTable:
         page, row = self._pages[(order_id - 1) >> PAGE_SHIFT], (order_id - 1) & PAGE_MASK
         page.set_id(row, text_id)
 
-    def spans(self, first: int, end: int) -> Iterator[tuple[Page, int, int]]:
+    def spans(self, first: int, end: int) -> list[tuple[Page, int, int]]:
         """``(page, row, end row)`` of the rows from ``first`` to before ``end``, all of them in the table's pages."""
+        row = (first - 1) & PAGE_MASK
+        if first < end and row + end - first <= PAGE_ROWS:
+            return [(self._pages[(first - 1) >> PAGE_SHIFT], row, row + end - first)]
+        spans = []
         while first < end:
             row = (first - 1) & PAGE_MASK
             count = min(end - first, PAGE_ROWS - row)
-            yield self._pages[(first - 1) >> PAGE_SHIFT], row, row + count
+            spans.append((self._pages[(first - 1) >> PAGE_SHIFT], row, row + count))
             first += count
+        return spans
 
     def records(self, first: int, count: int) -> bytes:
         """The records of rows that are not forgotten."""
-        spans = self.spans(first, first + count)
-        return b"".join(bytes(p.records[a * RECORD_BYTES : b * RECORD_BYTES]) for p, a, b in spans)
+        parts = [bytes(p.records[a * RECORD_BYTES : b * RECORD_BYTES]) for p, a, b in self.spans(first, first + count)]
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def text_ids(self, first: int, count: int) -> list[bytes | None] | None:
         """The text ids of rows that are not forgotten; None if there are none."""
-        spans = list(self.spans(first, first + count))
-        if all(page.ids is None for page, _, _ in spans):
+        spans = self.spans(first, first + count)
+        for page, _, _ in spans:
+            if page.ids is not None:
+                break
+        else:
             return None
         return [i for page, a, b in spans for i in (page.ids[a:b] if page.ids is not None else [None] * (b - a))]
 
@@ -208,8 +220,8 @@ class OrderTable:
     def accept(self, first: int, count: int, path: Path) -> None:
         """NEW for a run of orders."""
         for page, a, b in self.spans(first, first + count):
-            page.status[a:b] = bytes((NEW,)) * (b - a)
-            page.path[a:b] = bytes((path,)) * (b - a)
+            page.status[a:b] = _NEW_RUN[: b - a]
+            page.path[a:b] = _PATH_RUNS[path][: b - a]
         self.open += count
 
     def set_status(self, order_id: int, status: int, path: Path) -> None:

@@ -34,8 +34,8 @@ class DatagramSocket(Protocol):
         """A checkpoint, always."""
         ...
 
-    def receive(self) -> list[tuple[bytes, Any]]:
-        """All datagrams that are there, at most :data:`DRAIN_MAX`, each with its sender."""
+    def receive(self, limit: int = DRAIN_MAX) -> list[tuple[bytes, Any]]:
+        """All datagrams that are there, at most ``limit``, each with its sender."""
         ...
 
     def send(self, datagram: bytes, address: Any = None) -> bool:
@@ -91,9 +91,9 @@ class UdpSocket:
     async def wait_readable(self) -> None:
         await trio.lowlevel.wait_readable(self._socket)
 
-    def receive(self) -> list[tuple[bytes, Any]]:
+    def receive(self, limit: int = DRAIN_MAX) -> list[tuple[bytes, Any]]:
         out: list[tuple[bytes, Any]] = []
-        while len(out) < DRAIN_MAX:
+        while len(out) < limit:
             try:
                 out.append(self._socket.recvfrom(DATAGRAM_BYTES_MAX))
             except BlockingIOError:

@@ -1,7 +1,7 @@
 """The link's promise, on a network and with crashes drawn by hypothesis.
 
-Every record that was placed is executed once and in order, every report told once and in order, and all that within bounded time once the
-network is well again and both ends live.
+Every record that was placed is executed once and in order, every report told once and in order, and all that within
+bounded time once the network is well again and both ends live.
 """
 
 import pytest
@@ -174,10 +174,10 @@ def test_a_quiet_link_costs_one_datagram_a_second_and_one_with_open_orders_four(
     world.end.place(limit(2, SELL, 1, 100))
     world.settle()
     world.run(2.0)
-    before = dict(world.sent)
+    earlier = dict(world.sent)
     world.run(10.0)
-    assert world.sent[FrameType.POLL] - before[FrameType.POLL] == pytest.approx(10, abs=1)
-    assert sum(world.sent.values()) - sum(before.values()) == pytest.approx(20, abs=2)
+    assert world.sent[FrameType.POLL] - earlier[FrameType.POLL] == pytest.approx(10, abs=1)
+    assert sum(world.sent.values()) - sum(earlier.values()) == pytest.approx(20, abs=2)
 
 
 @given(st.integers(0, 2**32))

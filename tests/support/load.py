@@ -47,7 +47,7 @@ class Load(threading.Thread):
     """One client. Look at its accounts after :meth:`finish` only, but for :attr:`answered`."""
 
     def __init__(self, path: Path, number: int, *, window: int = 64) -> None:
-        super().__init__(name=f"load {number}")
+        super().__init__(name=f"load {number}", daemon=True)
         self.answered = 0
         """Commands that were answered without an error."""
         self.placed: list[str] = []
@@ -151,9 +151,9 @@ class Load(threading.Thread):
         while True:
             try:
                 return RespClient(self._path)
-            except (OSError, EOFError):
+            except (OSError, EOFError) as error:
                 if time.monotonic() > deadline:
-                    raise
+                    raise RuntimeError(f"orderd does not come back: {error}") from error
                 time.sleep(0.01)
 
 

@@ -1,7 +1,8 @@
 """A simulated network between real orderd ends and a real engine core, under a virtual clock; all from one seed.
 
-The network drops, doubles, reorders, delays and corrupts. Both ends keep what their journals would hold: orderd its records
-(durable when placed) and the reports that a commit has covered; the engine the entries of its finished rounds. A crash forgets the rest.
+The network drops, doubles, reorders, delays and corrupts. Both ends keep what their journals would hold: orderd its
+records (durable when placed) and the reports that a commit has covered; the engine the entries of its finished rounds.
+A crash forgets the rest.
 """
 
 import heapq
@@ -48,7 +49,7 @@ ROUGH = Conditions(drop=0.1, duplicate=0.1, corrupt=0.05, delay_min=0.0001, dela
 
 
 class World:
-    """One engine, some orderd ends, and the clock. ``seen`` is called with each datagram that is sent: whether to let it pass."""
+    """One engine, some orderd ends, and the clock. ``seen`` is called with each datagram: whether to let it pass."""
 
     def __init__(
         self,
@@ -128,7 +129,7 @@ class World:
         self.check()
 
     def check(self) -> None:
-        """What was executed is what was placed, once and in order, and what was told is what the matcher said, likewise."""
+        """What was executed is what was placed, and what was told is what the matcher said; all once and in order."""
         logs, executed = rerun(self.engine.durable)
         for end in self.ends:
             done = executed.get(end.session, b"")
@@ -143,7 +144,7 @@ def rerun(durable: Sequence[Entry]) -> tuple[dict[int, ReportLog], dict[int, byt
     matcher = Matcher(INSTRUMENTS.by_id)
     logs: dict[int, ReportLog] = {}
     sessions, executed = {}, {}
-    for entry in map(lambda pair: decode(*pair), durable):
+    for entry in (decode(*pair) for pair in durable):
         if isinstance(entry, OrdersInput):
             if entry.session not in sessions:
                 logs[entry.session] = ReportLog()
@@ -401,7 +402,7 @@ def is_type(datagram: bytes, *types: FrameType) -> bool:
 
 
 def mixed_records(rng: random.Random, count: int, first: int) -> list[bytes]:
-    """Orders numbered from ``first`` that rest, trade, and are cancelled or replaced; some that the engine has to refuse."""
+    """Orders from number ``first`` on that rest, trade, are cancelled or replaced; some that the engine refuses."""
     out = []
     for number in range(first, first + count):
         side = rng.choice([BUY, SELL])

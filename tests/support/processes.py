@@ -255,8 +255,19 @@ def run_to_end(
     *words: str, directory: Path, environ: Mapping[str, str] | None = None
 ) -> "subprocess.CompletedProcess[str]":
     """``python -m words``, which is to end by itself."""
+    return _run(["-m", *words], directory, environ)
+
+
+def orderctl(*words: str, directory: Path) -> "subprocess.CompletedProcess[str]":
+    """The command ``orderctl``."""
+    return _run(["-c", "from orderd.ctl.cli import main; main()", *words], directory, None)
+
+
+def _run(
+    words: Sequence[str], directory: Path, environ: Mapping[str, str] | None
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", *words],
+        [sys.executable, *words],
         capture_output=True,
         text=True,
         timeout=START_S + STOP_S,

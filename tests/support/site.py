@@ -1,7 +1,7 @@
 """orderd and an engine in one process without a socket, a file or a thread, under a clock that a test moves.
 
-The gateway, the UDP sender and the engine's core are the real ones. Datagrams go from list to list, journals are lists of
-commits. Nothing happens but in :meth:`Site.pump` (until nothing moves any more) and :meth:`Site.advance`.
+The gateway, the UDP sender and the engine's core are the real ones. Datagrams go from list to list, journals are lists
+of commits. Nothing happens but in :meth:`Site.pump` (until nothing moves any more) and :meth:`Site.advance`.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ from orderd.link.report_intake import Delivery
 from orderd.orders.desk import MODE_NAMES
 from orderd.orders.entries import Entry
 from orderd.runtime.instruments import Instrument, InstrumentTable
+from orderd.wire.errors import WireError
 
 SESSION = 0x5E55
 ENGINE = 0xE
@@ -58,6 +59,8 @@ class MemoryEngine:
 
     def __init__(self, instruments: Sequence[Instrument] = INSTRUMENTS, limits: EngineLimits | None = None) -> None:
         self.up = True
+        self.rejected = 0
+        """Datagrams that were dropped: those to the engine before it was started again."""
         self.journal: list[Entry] = []
         self._instruments = InstrumentTable(instruments)
         self._limits = limits
@@ -82,7 +85,10 @@ class MemoryEngine:
         if not inbox:
             return []
         for datagram, address in inbox:
-            self.core.receive(datagram, address)
+            try:
+                self.core.receive(datagram, address)
+            except WireError:
+                self.rejected += 1
         for _ in self.core.execute(now_ns):
             pass
         self.journal += self.core.take_entries()
@@ -100,7 +106,7 @@ class MemorySocket:
     async def wait_readable(self) -> None:
         raise AssertionError("nothing waits here")
 
-    def receive(self) -> list[tuple[bytes, Any]]:
+    def receive(self, limit: int = 64) -> list[tuple[bytes, Any]]:
         received, self.inbox = self.inbox, []
         return received
 
@@ -135,7 +141,10 @@ class Client:
             self.connection.out.clear()
             if self.connection.client.waiter.has_more:
                 self.site.gateway.intake.collect(self.connection, self.site.now)
-        return list(iter(self._reader.gets, False))
+        found = []
+        while (reply := self._reader.gets()) is not False:
+            found.append(reply)
+        return found
 
     def call(self, *words: bytes | str | int) -> Any:
         """The reply to one command, once nothing moves any more."""
@@ -253,7 +262,7 @@ class Site:
             for address, datagram in self.engine.round(self.now_ns):
                 if address is self.socket:
                     self.socket.inbox.append((datagram, None))
-            if self.socket.inbox:
+            while self.socket.inbox:
                 self.udp._receive()
                 moved = True
             self.intake.wake(self.now)

@@ -1,0 +1,195 @@
+"""docs/COMMANDS.md, made of the command table: ``python -m orderd.intake.documentation > docs/COMMANDS.md``.
+
+What is true of all commands is text here; what each command takes and gives comes from the table, as COMMAND DOCS does.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from orderd.intake import order_commands
+from orderd.intake.command_table import TABLE, Command
+from orderd.intake.intake import COMMAND_MODULES, REPLIES_MAX, TRANSACTION_QUERIES
+from orderd.intake.order_replies import EXECUTIONS_AT_ONCE
+from orderd.wire.reports import Reason
+
+assert COMMAND_MODULES, "they fill the table"
+
+REASONS: Final = {
+    Reason.UNKNOWN_INSTRUMENT: "the engine does not have the instrument",
+    Reason.BAD_RECORD: "the engine found an impossible value, such as a new total beyond 63 bits",
+    Reason.DUPLICATE_NUMBER: "an order of this number is open at the engine",
+    Reason.UNKNOWN_ORDER: "a cancel or replace (`CANCEL_REJECTED`, `REPLACE_REJECTED`) named an order that is not open",
+    Reason.TOO_LATE: "the cancel or replace came when the order was done; `status` is the order's true one",
+    Reason.IOC: "what an IOC order could not fill at once was cancelled",
+    Reason.FOK: "a FOK order could not be filled whole and was cancelled",
+    Reason.NO_LIQUIDITY: "what a MARKET order could not fill was cancelled: the other side of the book was empty",
+    Reason.REPLACED_BELOW_FILLED: "a replace to no more than what was filled cancelled the rest",
+    Reason.REPORTS_FULL: "the engine had to keep too many reports that orderd did not take, and cancelled its orders",
+    Reason.NOT_SUPPORTED: "the engine does not support what the record asks for",
+}
+OWN_REASONS: Final = {
+    "NOT_SENT": "with `UNKNOWN`: no answer in time, and the order was not sent to the engine yet; it lives on",
+    "SENT": "with `UNKNOWN`: no answer in time, and the order was sent, or may have been; it lives on",
+    "JOURNAL": "with `UNKNOWN`: the journal failed before the order was surely durable; orderd stops",
+    "FORGOTTEN": "with `UNKNOWN`: the order was done and forgotten before its reply could be made",
+}
+ERRORS: Final = (
+    ("ERR", "This is not a command that exists in this form, or the bytes are not RESP.", "Correct the program."),
+    ("BADORDER", "A value does not fit, or a word is not supported.", "Correct the order; the text names the word."),
+    ("DUPLICATE", "The id is known and stands for something else.", "Use another id, or ask for the order's status."),
+    ("NOTFOUND", "No order of that id is remembered.", "Nothing, or place the order."),
+    ("LIMIT", "A bound of this connection is reached; the text names it.", "Send less at a time, read replies faster."),
+    ("FULL", "A bound of the daemon is reached; nothing was taken.", "Try again later; cancels have their own room."),
+    ("TRIMMED", "Those executions are gone. The text is the id of the first one kept.", "Go on from there."),
+    ("UNAVAILABLE", "The engine or the journal did not answer in time; no order was taken.", "Ask again."),
+    ("EXECABORT", "A command after MULTI was refused, so none was done.", "Correct it and begin with MULTI."),
+    ("NOPROTO", "HELLO with a protocol other than 2 and 3.", "Use one of them."),
+)  # fmt: skip
+GROUPS: Final = {
+    "orders": "Orders",
+    "executions": "Executions",
+    "market": "Market",
+    "transactions": "Transactions",
+    "server": "Server",
+    "connection": "Connection",
+}
+EXAMPLES: Final = {
+    "ORDER.BATCH": "ORDER.BATCH b1 RECORDS",
+    "CLIENT KILL": "CLIENT KILL ID 7",
+    "MULTI": "MULTI",
+    "EXEC": "EXEC",
+    "DISCARD": "DISCARD",
+}
+"""Where the table has none, since the words alone do not make it work."""
+
+INTRODUCTION: Final = """\
+# Commands
+
+orderd speaks RESP, the protocol of Redis, over a Unix socket, so that every Redis client is a client of orderd. A
+command is an array of bulk strings; names and option words may be in any case. `HELLO 3` chooses RESP3, else it is
+RESP2. Replies come in the order of the commands, but a command never waits for the reply of an earlier one before it is
+processed: send as many as you like and read the replies as they come.
+
+**Pairs** are a map in RESP3 and a flat array of keys and values in RESP2. Every value of an order, execution, batch or
+book is a bulk string; arrays inside pairs stay arrays in both protocols.
+
+## Values
+
+- **Prices and quantities** are plain decimals, a whole number of the instrument's ticks and lots: `187.25`, `100`.
+  `187.253` with tick `0.01`, `1e3`, `+1`, zero, or anything beyond 63 bits of ticks or lots is `-BADORDER`, never
+  rounded. In replies prices have as many decimals as the tick, quantities as many as the lot.
+- **`cl_ord_id`** is yours to choose: 1 to 64 printable ASCII characters without space. It makes orders idempotent: the
+  same order again (equal in all but `MODE`) gets the first one's outcome, another order under a known id is
+  `-DUPLICATE`. An order that is refused with an error does not use its id up; one that the engine rejects does.
+- orderd remembers open and unconfirmed orders for ever, and of those that are done (cancels and replaces count, too)
+  the last `[limits] orders_remembered_max`. An id that was forgotten counts as new: that bounds how late a repeat is
+  safe.
+- **Request ids** (`ID` of a cancel or replace) make these idempotent likewise, and share the names of orders.
+  Without `ID`, sending a cancel or a replace to a total again does no harm beyond `TOO_LATE`; sending `ORDER.REPLACE
+  ... OPEN` again is **not safe**: what was filled in between is open again.
+- **`order_id`** is orderd's own, from 1, one for each order, cancel and replace, never used again. **`exec_id`** is
+  gapless from 1 and survives restarts. **`trade_id`** is one per trade and engine, the same on both sides.
+- Symbols are as in the settings; their case matters.
+
+## Modes
+
+| mode | when the reply comes |
+|---|---|
+| `sync` | when the engine has confirmed; the order is sent at once |
+| `batch` | the same, but orders wait up to `[batch] linger_ms`, or for `orders_max` of them, to travel together |
+| `fire-and-forget` | `QUEUED` once the order is durable in orderd's journal; likewise for cancel and replace |
+
+The setting `mode` holds for all, the option `MODE` for one command. No mode changes the order in which orders reach
+the engine. A reply that is not there after `reply_timeout_ms` is `UNKNOWN`, with a reason: the order was not refused,
+it lives on. Ask with `ORDER.STATUS` or `ORDER.WAIT`, or send the same order again.
+
+## An order's pairs
+
+| key | value |
+|---|---|
+| `cl_ord_id`, `order_id`, `symbol`, `side` | `side` is `BUY` or `SELL` |
+| `status` | FIX's OrdStatus by name, or `QUEUED`, or `UNKNOWN`; below |
+| `quantity`, `cum_qty`, `leaves_qty` | total, filled, and still open |
+| `avg_px` | average price of what was filled, rounded half-even to four decimals more than the tick; `0` with no fill |
+| `path` | what carried the first confirmation: `udp`, `grpc`, or `none` |
+| `reason` | only where there is one; below |
+
+`status` is `FILLED` before `PARTIALLY_FILLED` before `REPLACED` before `NEW`; or `CANCELED`, `REJECTED`, `EXPIRED`; or
+`QUEUED`, durable and not yet confirmed; or `UNKNOWN`.
+
+## An execution's pairs
+
+`exec_type` (`NEW`, `TRADE`, `CANCELED`, `REPLACED`, `REJECTED`, `EXPIRED`, `CANCEL_REJECTED`, `REPLACE_REJECTED`),
+`cl_ord_id`, `order_id`, `symbol`, `side`, `account`, `last_qty`, `last_px`, `cum_qty`, `leaves_qty`, `status`; for a
+`TRADE` also `liquidity` (`MAKER`, `TAKER`) and `trade_id`; `transact_time_ns` (since 1970 UTC); `reason` where there is
+one. Every accepted order has one `NEW` first, an immediate one too. Each fill is one `TRADE` a side, at the maker's
+price. An instrument that the settings do not have leaves the keys about it out.
+"""
+
+LIMITS: Final = f"""\
+## Limits
+
+| what | bound | beyond it |
+|---|---|---|
+| connections | `[listen] clients_max` | `-LIMIT`, and the connection is closed |
+| one command | `[limits] query_bytes_max`, 1024 words | `-ERR Protocol error`, and the connection is closed |
+| commands between MULTI and EXEC | {TRANSACTION_QUERIES} times `query_bytes_max` | `-LIMIT`, then `-EXECABORT` |
+| replies that a client does not read | `[limits] reply_bytes_max` | `-LIMIT`, and the connection is closed |
+| replies that a client waits for | {REPLIES_MAX} | the same |
+| orders not confirmed | `[limits] orders_unconfirmed_max`; for cancels and replaces 1/16 more, at least 64 | `-FULL` |
+| the journal's disk | an eighth of a segment is kept for cancels and replaces | `-FULL` |
+| executions kept | `[executions] kept` | `-TRIMMED` for a position before them |
+| executions in one reply | {EXECUTIONS_AT_ONCE} | the reply has that many |
+| orders in one `ORDER.LIST` | {order_commands.COUNT_MAX} | `-BADORDER` |
+| levels in one `BOOK` | {order_commands.DEPTH_MAX} | `-BADORDER` |
+
+A connection that is closed after an error loses replies, not orders: what was taken in lives on.
+
+## Not supported yet
+
+These answer `-BADORDER ... is not supported` and are never ignored:
+
+- the commands {{later}};
+- `MODE` with a value, and `HELLO ... AUTH`;
+- of `ORDER.NEW` the options `POSTONLY`, `MAXAGE`, `TIF GTD`, and `STP` other than `NONE`; of `EXEC.READ` the option
+  `ACCOUNT`;
+- in batches mass cancels (kind 5), extensions (kind 6), post-only, self-trade prevention and GTD.
+
+There are no keys: `WATCH`, `GET`, `SET` and the like are `-ERR`. Databases other than 0 do not exist.
+"""
+
+
+def _table(head: str, rows: list[tuple[str, ...]]) -> str:
+    lines = [head, "|" + "---|" * (head.count("|") - 1), *("| " + " | ".join(row) + " |" for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _command(command: Command) -> Iterator[str]:
+    yield f"### {command.name}\n"
+    yield f"```\n{command.name} {command.arguments}".rstrip() + "\n```\n"
+    yield f"{command.summary}\n"
+    yield f"Reply: {command.reply}.\n"
+    example = command.example or EXAMPLES[command.name]
+    if example != command.name:
+        yield f"Example: `{example}`\n"
+
+
+def document() -> str:
+    """The whole of docs/COMMANDS.md."""
+    parts = [INTRODUCTION, "## Reasons\n"]
+    reasons = {reason.name: text for reason, text in REASONS.items()} | OWN_REASONS
+    parts.append(_table("| reason | meaning |", [(f"`{name}`", text) for name, text in reasons.items()]))
+    parts.append("## Errors\n\nThe first word says what to do. After an error nothing of that command was journaled.\n")
+    parts.append(_table("| error | what happened | what to do |", [(f"`-{e[0]}`", *e[1:]) for e in ERRORS]))
+    parts.append(LIMITS.format(later=", ".join(f"`{name}`" for name in TABLE.later)))
+    for group, title in GROUPS.items():
+        parts.append(f"## {title}\n")
+        for command in TABLE:
+            if command.group == group:
+                parts += _command(command)
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

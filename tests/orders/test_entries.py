@@ -1,0 +1,97 @@
+"""The codec of orderd's journal entries: what was written is read, and other bytes are refused as such."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orderd.orders import entries
+from orderd.orders.entries import (
+    AnyEntry,
+    BatchMark,
+    EngineEntry,
+    EntryError,
+    EntryKind,
+    InstrumentEntry,
+    Orders,
+    ReportsEntry,
+    Reserve,
+    Start,
+)
+from orderd.wire.records import RECORD_BYTES
+from orderd.wire.reports import ExecType, Report, encode_full, encode_range
+
+u32, u64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
+item = st.one_of(
+    st.builds(encode_range, st.integers(1, 2**40), st.integers(1, 2**20), u64, final=st.booleans()),
+    st.builds(
+        lambda kind, order, number: encode_full(Report(0, kind, order, 0, False, 1, number=number)),
+        st.sampled_from(list(ExecType)[1:]), u64, u64,
+    ),
+)  # fmt: skip
+
+
+@st.composite
+def orders(draw: st.DrawFn) -> Orders:
+    count = draw(st.integers(1, 12))
+    records = draw(st.binary(min_size=count * RECORD_BYTES, max_size=count * RECORD_BYTES))
+    ids = draw(st.lists(st.tuples(st.integers(0, count - 1), st.binary(max_size=64)), max_size=4))
+    marks, at = [], 0
+    while at < count and draw(st.booleans()):
+        at += draw(st.integers(0, 2))
+        if at >= count:
+            break
+        size = draw(st.integers(1, count - at))
+        digest, batch_id = draw(st.binary(min_size=16, max_size=16)), draw(st.binary(max_size=64))
+        marks.append(BatchMark(at, size, digest, batch_id))
+        at += size
+    return Orders(draw(u64), draw(u64), records, ids, marks)
+
+
+any_entry: st.SearchStrategy[AnyEntry] = st.one_of(
+    st.builds(Start, u32, u64),
+    st.builds(InstrumentEntry, u32, st.binary(min_size=8, max_size=8), st.text(st.characters(max_codepoint=127))),
+    st.builds(EngineEntry, u64),
+    orders(),
+    st.builds(ReportsEntry, u64, st.integers(0, 2), st.lists(item, max_size=5).map(b"".join)),
+    st.builds(Reserve, u64),
+)
+
+
+@given(any_entry)
+def test_what_was_written_is_read(entry: AnyEntry) -> None:
+    assert entries.decode(*entry.encode()) == entry
+
+
+@given(st.integers(0, 9), st.binary(max_size=200))
+def test_any_other_bytes_are_an_entry_error(kind: int, payload: bytes) -> None:
+    try:
+        entry = entries.decode(kind, payload)
+    except EntryError:
+        return
+    assert entry.encode() == (kind, payload)
+
+
+@given(any_entry, st.data())
+def test_a_changed_length_never_goes_unseen(entry: AnyEntry, data: st.DataObject) -> None:
+    kind, payload = entry.encode()
+    if kind in (EntryKind.INSTRUMENT, EntryKind.REPORTS):
+        return  # they end with something of any length
+    with pytest.raises(EntryError):
+        entries.decode(kind, payload[: data.draw(st.integers(0, len(payload) - 1))])
+    with pytest.raises(EntryError):
+        entries.decode(kind, payload + b"\0")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Orders(1, 0, bytes(RECORD_BYTES), [(1, b"a")], []),
+        Orders(1, 0, bytes(RECORD_BYTES), [], [BatchMark(0, 2, bytes(16), b"b")]),
+        Orders(1, 0, bytes(RECORD_BYTES), [], [BatchMark(1, 1, bytes(16), b"b")]),
+        Orders(1, 0, bytes(2 * RECORD_BYTES), [], [BatchMark(0, 2, bytes(16), b"b"), BatchMark(1, 1, bytes(16), b"c")]),
+        ReportsEntry(1, 3, b""),
+    ],
+)
+def test_an_entry_that_names_what_is_not_there_is_refused(entry: AnyEntry) -> None:
+    with pytest.raises(EntryError):
+        entries.decode(*entry.encode())

@@ -1,0 +1,83 @@
+"""ExecutionLog against a plain list: ids without a gap, readable from every position, bounded."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orderd.orders.executions import Chunk, ExecutionLog
+from orderd.wire.records import FLAG_SELL, RECORD, Kind
+from orderd.wire.reports import ExecType, OrderStatus, Report, encode_full, encode_range
+
+Shown = tuple[bytes, ExecType, int, int, bool, int]
+"""Name, type, order, number, sell, report number."""
+
+
+def make_chunk(first_report: int, first_order: int, shape: list[tuple[str, int, bool]]) -> tuple[Chunk, list[Shown]]:
+    """A chunk of such items, and what is to be shown of it."""
+    items, records, names, shown = b"", b"", [], []
+    report, order = first_report, first_order
+    for kind, count, named in shape:
+        if kind == "range":
+            items += encode_range(order, count, 5, final=True)
+            for i in range(count):
+                sell = (order + i) % 2 == 1
+                records += RECORD.pack(900 + order + i, 1, 7, 1, 3, Kind.NEW, FLAG_SELL if sell else 0)
+                name = b"n%d" % (order + i) if named else None
+                names.append(name)
+                digits = b"%d" % (900 + order + i)
+                shown.append((name or digits, ExecType.NEW, order + i, 900 + order + i, sell, report + i))
+            report, order = report + count, order + count
+            continue
+        exec_type = ExecType.VOIDED if kind == "void" else ExecType.TRADE
+        told = Report(0, exec_type, order, order, True, 5, number=900 + order, status=OrderStatus.FILLED, sell=named)
+        items += encode_full(told)
+        name = b"n%d" % order if named else None
+        names.append(name)
+        if kind != "void":
+            shown.append((name or b"%d" % (900 + order), exec_type, order, 900 + order, named, report))
+        report, order = report + 1, order + 1
+    ids = names if any(name is not None for name in names) else None
+    return Chunk(first_report, items, records, ids, len(shown)), shown
+
+
+shapes = st.lists(
+    st.tuples(st.sampled_from(["range", "full", "void"]), st.integers(1, 6), st.booleans()), min_size=1, max_size=5
+)
+
+
+@given(st.lists(shapes, max_size=12), st.integers(1, 30), st.integers(1, 9))
+def test_each_position_reads_what_a_list_would_hold(
+    chunks: list[list[tuple[str, int, bool]]], kept: int, n: int
+) -> None:
+    log, all_shown, report = ExecutionLog(kept), [], 1
+    for shape in chunks:
+        chunk, shown = make_chunk(report, report, shape)
+        report += sum(count if kind == "range" else 1 for kind, count, _ in shape)
+        log.append(chunk)
+        all_shown += shown
+        assert log.next == len(all_shown) + 1
+        assert log.last == len(all_shown)
+        assert log.first == max(1, len(all_shown) - kept + 1) or not all_shown
+        for after in range(log.first - 1, log.next + 1):
+            found = log.read(after, n)
+            assert [e.exec_id for e in found] == list(range(after + 1, min(after + n, log.last) + 1))
+            for e in found:
+                seen = e.report
+                about = (e.cl_ord_id, seen.exec_type, seen.order, seen.number, seen.sell, seen.report)
+                assert about == all_shown[e.exec_id - 1]
+                assert seen.exec_type is not ExecType.NEW or (seen.leaves_qty, seen.account) == (7, 3)
+
+
+def test_an_empty_log_reads_nothing() -> None:
+    log = ExecutionLog(5)
+    assert (log.first, log.last, log.next) == (1, 0, 1)
+    assert log.read(0, 10) == []
+    assert log.read(7, 10) == []
+
+
+def test_what_is_trimmed_is_let_go() -> None:
+    log = ExecutionLog(10)
+    for report in range(1, 20_001, 2):
+        log.append(make_chunk(report, report, [("range", 2, False)])[0])
+    assert (log.first, log.last) == (19_991, 20_000)
+    assert [e.exec_id for e in log.read(0, 100)] == list(range(19_991, 20_001))
+    assert len(log._chunks) < 2000

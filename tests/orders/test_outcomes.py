@@ -1,0 +1,60 @@
+"""Outcomes refuses what no engine of this journal can say; what it may say is tested with a real engine."""
+
+import pytest
+
+from orderd.link.report_intake import Delivery
+from orderd.orders.batches import BatchLedger
+from orderd.orders.errors import ReportMismatch
+from orderd.orders.outcomes import Outcomes
+from orderd.orders.table import OrderTable, Path
+from orderd.wire.records import RECORD, Kind
+from orderd.wire.reports import ExecType, OrderStatus, Report, encode_full, encode_range
+
+
+def outcomes(rows: int = 6) -> tuple[Outcomes, OrderTable]:
+    table = OrderTable(100, lambda *_: None)
+    table.append(b"".join(RECORD.pack(i, 10, 5, 1, 0, Kind.NEW, 0) for i in range(1, rows + 1)))
+    return Outcomes(table, BatchLedger()), table
+
+
+def full(order: int, input_: int, *, final: bool = True, exec_type: ExecType = ExecType.REJECTED) -> bytes:
+    return encode_full(Report(0, exec_type, order, input_, final, 1, status=OrderStatus.REJECTED))
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        encode_range(1, 6, 1, final=True),
+        encode_range(2, 1, 1, final=True),
+        full(2, 2),
+        full(6, 0, final=False),
+        full(1, 6, final=False),
+        encode_range(1, 2, 1, final=True) + full(2, 2),
+        encode_range(1, 2, 1, final=True) + encode_range(2, 1, 1, final=True),
+    ],
+)
+def test_a_report_on_what_was_not_sent_or_out_of_order_is_a_mismatch(items: bytes) -> None:
+    with pytest.raises(ReportMismatch):
+        outcomes()[0].apply(Delivery(1, items, 1), Path.UDP, sent_end=6)
+
+
+def test_the_first_confirmation_gives_the_path_and_counts() -> None:
+    told, table = outcomes()
+    told.apply(Delivery(1, encode_range(1, 3, 1, final=True), 3), Path.UDP, 7)
+    told.apply(Delivery(4, full(4, 4), 1), Path.GRPC, 7)
+    told.apply(Delivery(5, full(2, 0, final=False, exec_type=ExecType.CANCELED), 1), Path.GRPC, 7)
+    assert told.confirmed_end == 5
+    assert told.counters.confirmed == {Path.NONE: 0, Path.UDP: 3, Path.GRPC: 1}
+    assert told.counters.rejected == 1
+    paths = [place[0].path[place[1]] for i in range(1, 6) if (place := table.locate(i)) is not None]
+    assert paths == [Path.UDP, Path.UDP, Path.UDP, Path.GRPC, Path.NONE]
+
+
+def test_an_order_is_not_confirmed_before_the_last_of_what_it_caused() -> None:
+    told, _ = outcomes()
+    told.apply(Delivery(1, encode_range(1, 1, 1, final=False), 1), Path.UDP, 7)
+    assert told.confirmed_end == 1
+    told.apply(Delivery(2, full(1, 1, final=False, exec_type=ExecType.TRADE), 1), Path.UDP, 7)
+    assert told.confirmed_end == 1
+    told.apply(Delivery(3, full(1, 1, exec_type=ExecType.CANCELED), 1), Path.UDP, 7)
+    assert told.confirmed_end == 2
