@@ -147,6 +147,10 @@ class Settings:
         if self.limits.query_bytes_max > self.journal.segment_bytes // 4:
             problem = f"must be at most a quarter of journal.segment_bytes = {self.journal.segment_bytes}"
             raise FieldError("limits.query_bytes_max", self.limits.query_bytes_max, problem)
+        # So is what a datagram brings.
+        if self.udp.datagram_bytes_max > self.journal.segment_bytes // 2:
+            problem = f"must be at most half of journal.segment_bytes = {self.journal.segment_bytes}"
+            raise FieldError("udp.datagram_bytes_max", self.udp.datagram_bytes_max, problem)
 
 
 def _document_without_file(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -167,6 +167,10 @@ class Daemon:
         timeout = self.settings.shutdown_timeout_ms / 1000
         with trio.move_on_after(timeout):
             self._listener.stop_reading()
+            # A client that was stopped within a chunk has orders staged that it has not told of yet.
+            self._note_staged()
+            self.gateway.drain()
+            self.udp.flush(self.clock.monotonic())
             with trio.move_on_after(timeout * DRAIN_SHARE):
                 while self._unconfirmed.value and self.udp.state is not TransportState.ENGINE_DOWN:
                     await self._unconfirmed.wait_transition()

@@ -63,6 +63,7 @@ class Gateway:
         self._settings = settings
         self._restored_end = 1
         self._engine_is_known = False
+        self._draining = False
         self.link: SessionSender
         self._batching: BatchingPolicy
 
@@ -122,9 +123,14 @@ class Gateway:
         Nothing is due before the journal knows which engine it works with: a restart must find the same one.
         """
         if self._engine_is_known:
-            self.link.release(self._batching.advance(now), self._batching.intake_time)
+            due_end = self._batching.advance(inf if self._draining else now)
+            self.link.release(due_end, self._batching.intake_time)
             return self._batching.wake_at()
         return inf
+
+    def drain(self) -> None:
+        """No more orders come: none waits for company from now on."""
+        self._draining = True
 
     def connected(self, event: Connected) -> None:
         """The engine answered."""

@@ -54,7 +54,7 @@ def test_each_start_has_an_epoch_of_its_own_on_disk_before_the_link_opens() -> N
     site = Site()
     for _ in range(3):
         site.start()
-    starts = [e for commit in site.journal for e in map(lambda x: decode(*x), commit) if isinstance(e, Start)]
+    starts = [e for commit in site.journal for e in (decode(*x) for x in commit) if isinstance(e, Start)]
     assert [start.epoch for start in starts] == [1, 2, 3, 4]
     assert len({start.nonce for start in starts}) == 4
     assert EngineEntry(ENGINE).encode() in [entry for commit in site.journal for entry in commit]

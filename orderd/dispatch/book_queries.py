@@ -6,10 +6,14 @@ the parts of two answers may not fit together.
 
 from collections.abc import Callable
 from math import inf
+from typing import Final
 
 import attrs
 
+from orderd.orders.errors import Full
 from orderd.wire.bodies import BookReply, Level
+
+QUERIES_MAX: Final = 1024
 
 
 @attrs.define(eq=False)
@@ -39,7 +43,9 @@ class BookQueries:
         return len(self._queries)
 
     def ask(self, query: Query) -> None:
-        """It is sent with the next :meth:`requests`."""
+        """It is sent with the next :meth:`requests`. Raises :class:`~orderd.orders.errors.Full`."""
+        if len(self._queries) >= QUERIES_MAX:
+            raise Full(f"{QUERIES_MAX} questions about books are under way")
         self._queries[self._number()] = query
 
     def requests(self, now: float, retry_after: float) -> list[tuple[int, Query]]:

@@ -14,7 +14,10 @@ from orderd.orders.errors import Duplicate, Refused
 
 Reply = bytes | Pending
 Handler = Callable[[Context, list[bytes]], Reply | list[Reply] | Generator[None, None, Reply]]
-"""Takes the words behind the command's name. A generator pauses where others may have their turn. May raise :class:`orderd.orders.errors.Refused`."""
+"""Takes the words behind the command's name. A generator pauses where others may have their turn.
+
+May raise :class:`orderd.orders.errors.Refused`.
+"""
 
 
 class Role(IntEnum):

@@ -142,6 +142,7 @@ LIMITS: Final = f"""\
 | executions kept | `[executions] kept` | `-TRIMMED` for a position before them |
 | executions in one reply | {EXECUTIONS_AT_ONCE} | the reply has that many |
 | orders in one `ORDER.LIST` | {order_commands.COUNT_MAX} | `-BADORDER` |
+| `BOOK` commands under way | 1024 | `-FULL` |
 | levels in one `BOOK` | {order_commands.DEPTH_MAX} | `-BADORDER` |
 
 A connection that is closed after an error loses replies, not orders: what was taken in lives on.

@@ -204,8 +204,8 @@ class Intake:
                 queueing.clear()
                 client.transaction_failed = True
                 bound = f"query_bytes_max {self._limits.query_bytes_max}"
-                text = f"{bound}: a transaction may have {TRANSACTION_QUERIES} times as much"
-                client.waiter.add(replies.error("LIMIT", text))
+                size = f"{client.transaction_bytes} bytes in a transaction, at most {TRANSACTION_QUERIES} times as much"
+                client.waiter.add(replies.error("LIMIT", f"{bound}: {size}"))
             else:
                 queueing.append((found[0], request[found[1] :]))
                 client.waiter.add(replies.QUEUED)

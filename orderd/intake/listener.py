@@ -189,10 +189,13 @@ class Listener:
             if not chunk:
                 return
             now, now_ns = self._clock.monotonic(), self._clock.time_ns()
-            for _ in self._intake.feed_in_steps(peer.connection, chunk, now, now_ns):
-                await trio.lowlevel.checkpoint()
-            self._write(peer.connection)
-            self._staged()
+            try:
+                for _ in self._intake.feed_in_steps(peer.connection, chunk, now, now_ns):
+                    await trio.lowlevel.checkpoint()
+            finally:
+                # Even if the client was killed halfway: what was taken in is to be committed.
+                self._write(peer.connection)
+                self._staged()
             self._timing.deadline = min(self._timing.deadline, self._intake.wait_list.next_deadline())
             for killed in self._intake.take_killed():
                 self._peers[killed].scope.cancel()

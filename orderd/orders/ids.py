@@ -73,7 +73,7 @@ class IdIndex:
         """Index in ``numbers`` of the first that is known; None if none is."""
         singles = self._numbers
         if singles and not singles.keys().isdisjoint(numbers):
-            return next(i for i, number in enumerate(numbers) if number in singles)
+            return next(i for i, number in enumerate(numbers) if self.find_number(number) is not None)
         if not self._runs:
             return None
         lowest = numbers[0] if consecutive else min(numbers)

@@ -58,7 +58,7 @@ def test_orders_that_may_have_been_sent_say_so(make_site: MakeSite) -> None:
 
 def test_queued_orders_survive_restarts_of_orderd_before_the_engine_ever_came(make_site: MakeSite) -> None:
     site = make_site()
-    for start in range(0, 300, 100):
+    for start in range(0, 200, 100):
         site.start_orderd()
         with site.client() as client:
             client.pipeline([("ORDER.NEW", f"a{i}", *LIMIT, *QUEUED) for i in range(start, start + 100)])
@@ -67,7 +67,7 @@ def test_queued_orders_survive_restarts_of_orderd_before_the_engine_ever_came(ma
     site.wait_confirmed()
     with site.client() as client:
         account = account_of(client.executions())
-    assert [order.cl_ord_id for order in account.orders.values()] == [f"a{i}" for i in range(300)]
+    assert [order.cl_ord_id for order in account.orders.values()] == [f"a{i}" for i in range(200)]
 
 
 def test_every_change_of_the_transport_is_one_log_line_with_its_reason(site: Site) -> None:

@@ -27,30 +27,40 @@ def refusal(client: RespClient, *words: Word) -> str:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("by_option", [True, False])
-def test_each_mode_answers_as_it_should_by_setting_and_by_option(
-    make_site: Callable[..., Site], mode: str, by_option: bool
-) -> None:
-    option = ["MODE", mode] if by_option else []
-    site = make_site(orderd={"mode": "sync" if by_option else mode}).start()
+def test_each_mode_answers_as_it_should_by_option(client: RespClient, mode: str, new_id: NewId) -> None:
+    assert client.call("MODE") == "sync"
+    check_mode(client, mode, ["MODE", mode], new_id)
+
+
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_each_mode_answers_as_it_should_by_setting(make_site: Callable[..., Site], mode: str, new_id: NewId) -> None:
+    site = make_site(orderd={"mode": mode}).start()
     with site.client() as client:
-        assert client.call("MODE") == ("sync" if by_option else mode)
-        queued = mode == "fire-and-forget"
-        order = client.call("ORDER.NEW", "a", "AAPL", "BUY", 10, "LIMIT", "1.50", *option)
-        assert (order["status"], order["path"]) == (("QUEUED", "none") if queued else ("NEW", "udp"))
-        order = client.call("ORDER.REPLACE", "a", 8, "1.40", *option)
-        assert order["status"] == ("QUEUED" if queued else "REPLACED")
-        order = client.call("ORDER.NEW", "b", "AAPL", "SELL", 3, "MARKET", *option)
-        assert order["status"] == ("QUEUED" if queued else "FILLED")
-        order = client.call("ORDER.CANCEL", "a", *option)
-        assert order["status"] == ("QUEUED" if queued else "CANCELED")
-        batch = client.call("ORDER.BATCH", "x", record(7) + record(8) + record(7, 0, 0, kind=CANCEL), *option)
-        accepted = {"status": "QUEUED", "accepted": "0"} if queued else {"status": "DONE", "accepted": "3"}
-        assert {key: batch[key] for key in accepted} == accepted
-        assert client.call("ORDER.WAIT", "8", 5000)["status"] == "NEW"
-        final = client.call("ORDER.STATUS", "a")
-        assert (final["status"], final["cum_qty"], final["leaves_qty"]) == ("CANCELED", "3", "0")
-        assert (final["avg_px"], final["quantity"], final["path"]) == ("1.400000", "8", "udp")
+        assert client.call("MODE") == mode
+        check_mode(client, mode, [], new_id)
+
+
+def check_mode(client: RespClient, mode: str, option: list[str], new_id: NewId) -> None:
+    a, b, number = new_id(), new_id(), client.call("ORDER.RESERVE", 2)
+    queued = mode == "fire-and-forget"
+    order = client.call("ORDER.NEW", a, "AAPL", "BUY", 10, "LIMIT", "1.50", *option)
+    assert (order["status"], order["path"]) == (("QUEUED", "none") if queued else ("NEW", "udp"))
+    order = client.call("ORDER.REPLACE", a, 8, "1.40", *option)
+    assert order["status"] == ("QUEUED" if queued else "REPLACED")
+    order = client.call("ORDER.NEW", b, "AAPL", "SELL", 3, "MARKET", *option)
+    assert order["status"] == ("QUEUED" if queued else "FILLED")
+    order = client.call("ORDER.CANCEL", a, *option)
+    assert order["status"] == ("QUEUED" if queued else "CANCELED")
+    batch = client.call(
+        "ORDER.BATCH", new_id(), record(number) + record(number + 1) + record(number, 0, 0, kind=CANCEL), *option
+    )
+    accepted = {"status": "QUEUED", "accepted": "0"} if queued else {"status": "DONE", "accepted": "3"}
+    assert {key: batch[key] for key in accepted} == accepted
+    assert client.call("ORDER.WAIT", number + 1, 5000)["status"] == "NEW"
+    final = client.call("ORDER.STATUS", a)
+    assert (final["status"], final["cum_qty"], final["leaves_qty"]) == ("CANCELED", "3", "0")
+    assert (final["avg_px"], final["quantity"], final["path"]) == ("1.400000", "8", "udp")
+    assert client.call("ORDER.CANCEL", number + 1, "MODE", "sync")["status"] == "CANCELED"
 
 
 def test_an_order_that_waits_in_a_batch_travels_with_what_comes_behind_it(make_site: Callable[..., Site]) -> None:
@@ -59,8 +69,9 @@ def test_an_order_that_waits_in_a_batch_travels_with_what_comes_behind_it(make_s
         orders = [("ORDER.NEW", name, "AAPL", "BUY", 1, "LIMIT", "1.00", "MODE", "batch") for name in "abc"]
         assert [order["status"] for order in client.pipeline(orders)] == ["NEW"] * 3, "three are enough"
         # An order that is due takes all earlier ones along.
-        orders = [("ORDER.NEW", "d", *orders[0][2:]), ("ORDER.NEW", "e", "AAPL", "BUY", 1, "LIMIT", "1.00")]
-        assert [order["status"] for order in client.pipeline(orders)] == ["NEW"] * 2
+        waiting = ("ORDER.NEW", "d", "AAPL", "BUY", 1, "LIMIT", "1.00", "MODE", "batch")
+        due = ("ORDER.NEW", "e", "AAPL", "BUY", 1, "LIMIT", "1.00")
+        assert [order["status"] for order in client.pipeline([waiting, due])] == ["NEW"] * 2
         assert int(client.info()["udp_batches_sent_total"]) <= 3
 
 

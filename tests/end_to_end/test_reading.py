@@ -1,5 +1,6 @@
 """What clients read: lists, executions, waits, transactions; and numbers that are never given out twice."""
 
+import itertools
 from collections.abc import Callable
 from typing import Final
 
@@ -60,7 +61,7 @@ def test_reserved_numbers_are_never_given_out_again(site: Site) -> None:
         site.orderd.kill()
         site.start_orderd()
     blocks.sort(key=lambda block: block.start)
-    assert all(one.stop <= other.start for one, other in zip(blocks, blocks[1:], strict=False))
+    assert all(one.stop <= other.start for one, other in itertools.pairwise(blocks))
 
 
 def test_executions_are_read_in_pages_and_waited_for(client: RespClient, shared: Site, new_id: NewId) -> None:
@@ -98,20 +99,22 @@ def test_executions_that_are_gone_are_told_as_trimmed(make_site: Callable[..., S
         assert [i for i, _ in client.executions(first - 1)] == list(range(first, 1001))
 
 
-def test_a_transaction_is_handed_over_in_one_piece(make_site: Callable[..., Site]) -> None:
-    site = make_site().start()
-    with site.client() as client, site.client() as other:
+def test_a_transaction_is_handed_over_in_one_piece(client: RespClient, shared: Site, new_id: NewId) -> None:
+    names = [new_id() for _ in range(20)]
+    with shared.client() as other:
         commits = int(client.info()["journal_commits_total"])
         assert client.call("MULTI") == "OK"
-        for i in range(20):
-            assert client.call("ORDER.NEW", f"a{i}", *LIMIT) == "QUEUED"
+        for name in names:
+            assert client.call("ORDER.NEW", name, *LIMIT) == "QUEUED"
         assert client.call("EXEC.READ", "$", "BLOCK", 0) == "QUEUED"
-        assert isinstance(other.ask("ORDER.STATUS", "a0"), RespError), "nothing is done before EXEC"
+        assert isinstance(other.ask("ORDER.STATUS", names[0]), RespError), "nothing is done before EXEC"
         replies = client.call("EXEC")
-        assert [reply["order_id"] for reply in replies[:20]] == [str(i + 1) for i in range(20)]
+        ids = [int(reply["order_id"]) for reply in replies[:20]]
+        assert ids == list(range(ids[0], ids[0] + 20))
         assert not replies[20], "nothing blocks within a transaction"
         # One for the orders, one for their reports, one more if those came in two pieces.
         assert int(client.info()["journal_commits_total"]) - commits <= 3
+        client.pipeline([("ORDER.CANCEL", name) for name in names])
 
 
 def test_a_transaction_with_a_wrong_command_does_nothing(client: RespClient, new_id: NewId) -> None:

@@ -62,6 +62,18 @@ def test_an_end_without_an_answer_from_the_engine_comes_in_time_and_says_unknown
         assert client.call("ORDER.WAIT", "a", 10_000)["status"] == "NEW"
 
 
+def test_orders_that_wait_for_company_are_sent_before_the_end(make_site: MakeSite) -> None:
+    site = make_site(orderd={"batch.linger_ms": 10_000}).start()
+    with site.client() as client, site.client() as other:
+        client.send(pack("ORDER.NEW", "a", *LIMIT, "MODE", "batch"))
+        wait_until(lambda: other.info()["orders_received_total"] == "1", "it is taken")
+        started = time.monotonic()
+        assert site.orderd.terminate() == 0
+        assert time.monotonic() - started < 5
+        (reply,) = client.replies_until_closed()
+        assert reply["status"] == "NEW"
+
+
 def test_a_client_that_does_not_read_does_not_hold_up_the_end(make_site: MakeSite) -> None:
     site = make_site(orderd={"shutdown_timeout_ms": 1500}).start()
     with site.client() as deaf:
@@ -77,26 +89,26 @@ def test_a_client_that_does_not_read_does_not_hold_up_the_end(make_site: MakeSit
         assert time.monotonic() - started < 3
 
 
-def test_a_second_orderd_on_the_same_journal_ends_with_exit_code_3_and_one_line(site: Site) -> None:
-    words = site.orderd_words(listen__socket=str(site.directory / "other"))
-    result = run_to_end("orderd", *words, directory=site.directory)
+def test_a_second_orderd_on_the_same_journal_ends_with_exit_code_3_and_one_line(shared: Site) -> None:
+    words = shared.orderd_words(listen__socket=str(shared.directory / "other"))
+    result = run_to_end("orderd", *words, directory=shared.directory)
     assert result.returncode == 3
     assert re.fullmatch(r"orderd: [^\n]*oj[^\n]*\n", result.stderr), result.stderr
-    with site.client() as client:
+    with shared.client() as client:
         assert client.call("ORDER.NEW", "a", *LIMIT)["status"] == "NEW", "the first one goes on"
 
 
-def test_a_second_orderd_on_the_same_socket_ends_with_one_line(site: Site) -> None:
-    words = site.orderd_words(journal__directory=str(site.directory / "other"))
-    result = run_to_end("orderd", *words, directory=site.directory)
+def test_a_second_orderd_on_the_same_socket_ends_with_one_line(shared: Site) -> None:
+    words = shared.orderd_words(journal__directory=str(shared.directory / "other"))
+    result = run_to_end("orderd", *words, directory=shared.directory)
     assert result.returncode == 1
     assert re.fullmatch(r"orderd: [^\n]*another process listens on [^\n]*\n", result.stderr), result.stderr
-    with site.client() as client:
+    with shared.client() as client:
         assert client.call("PING") == "PONG"
 
 
-def test_a_second_engine_on_the_same_journal_ends_with_exit_code_3_and_one_line(site: Site) -> None:
-    result = run_to_end("engine", *site.engine_words(), directory=site.directory)
+def test_a_second_engine_on_the_same_journal_ends_with_exit_code_3_and_one_line(shared: Site) -> None:
+    result = run_to_end("engine", *shared.engine_words(), directory=shared.directory)
     assert result.returncode == 3
     assert re.fullmatch(r"orderd-engine: [^\n]*ej[^\n]*\n", result.stderr), result.stderr
 

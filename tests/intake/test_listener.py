@@ -4,7 +4,9 @@ import os
 import resource
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -191,3 +193,29 @@ def test_a_busy_daemons_socket_is_not_taken_for_a_dead_one(tmp_path: Path) -> No
             bind(str(path), 0o600)
         for sock in held:
             sock.close()
+
+
+async def test_orders_of_a_client_that_is_killed_halfway_are_committed(tmp_path: Path) -> None:
+    """A long chunk is done in steps; whoever kills the client between two of them cuts the rest off, not the first."""
+    site = LiveSite()
+    site.engine.up = False
+    async with serving(site, tmp_path / "s") as listener:
+        client = await connect(tmp_path / "s")
+        await client.call("PING")
+        (peer,) = listener._peers.values()
+        many = b"".join(encode(["ORDER.NEW", f"a{i}", "AAPL", "BUY", 1, "LIMIT", "1"]) for i in range(200))
+        assert len(many) < 16_000
+        feed = site.intake.feed_in_steps
+
+        def killed_after_one_step(*args: Any) -> Iterator[None]:
+            for _ in feed(*args):
+                peer.scope.cancel()
+                yield
+
+        site.intake.feed_in_steps = killed_after_one_step  # type: ignore[method-assign,assignment]
+        await client.stream.send_all(many)
+        assert await client.ended()
+        taken = site.desk.table.end
+        assert 1 < taken < 201
+        assert site.desk.committed_end == taken
+        assert site.desk.is_settled

@@ -189,6 +189,56 @@ def test_an_engine_that_went_back_in_time_is_found_out(lost: int) -> None:
         world.run(5.0)
 
 
+def test_an_engine_that_only_lost_starts_is_found_out_and_not_waited_for() -> None:
+    world = World()
+    kept = list(world.engine.durable)
+    for _ in range(2):
+        world.engine.crash()
+        world.engine.start()
+        world.run(1.5)
+    world.engine.crash()
+    world.engine.durable = kept
+    world.engine.start()
+    with pytest.raises(EngineLostState, match="was at boot 3 and is back at boot 2"):
+        world.run(5.0)
+
+
+def test_an_engine_that_lost_what_it_told_after_a_hello_is_found_out() -> None:
+    world = World()
+    world.end.place(limit(1, BUY, 1, 100))
+    world.settle()
+    kept = list(world.engine.durable)
+    # The answer to the second order comes after the HELLO that goes along with the retransmission.
+    dropped: list[bytes] = []
+
+    def drop_first(datagram: bytes) -> bool:
+        if is_type(datagram, FrameType.ORDERS) and not dropped:
+            dropped.append(datagram)
+            return False
+        return not is_type(datagram, FrameType.HELLO)
+
+    world.seen = drop_first
+    hellos = world.end.link.counters.hellos
+    world.end.place(limit(2, BUY, 1, 100))
+    assert world.run(1.0, lambda: world.end.settled)
+    assert world.end.link.counters.hellos == hellos + 1
+    world.engine.crash()
+    world.engine.durable = kept
+    world.engine.start()
+    # Only now does that HELLO arrive, at an engine that has forgotten the second order, and has no lower boot.
+    late = Frame(
+        FrameType.HELLO,
+        world.end.session,
+        world.end.epoch,
+        world.end.link._hello_counter,
+        ack=1,
+        body=bodies.Hello(world.end.nonce, {}, 1472).encode(),
+    )
+    world.engine.arrive(tags.handshake_sealer(b"", late.session, Direction.TO_ENGINE).seal(late.encode()), world.end)
+    with pytest.raises(EngineLostState, match="wants sequence 2"):
+        world.run(1.0)
+
+
 def test_an_engine_that_went_back_is_found_by_a_new_orderd_too() -> None:
     world = World()
     kept = list(world.engine.durable)

@@ -175,3 +175,27 @@ def test_nothing_is_said_before_the_other_end_has_spoken_or_after_it_left() -> N
     peer.send(FrameType.BYE)
     peer.receiver.log.add_range(2, 1, 5, final=True)
     assert peer.told() == []
+
+
+def test_a_new_epoch_is_told_all_that_is_not_acknowledged() -> None:
+    peer = Peer()
+    peer.send(FrameType.POLL)
+    peer.receiver.log.add_range(1, 3, 5, final=True)
+    ((frame, _),) = peer.told()
+    assert (frame.first, frame.count) == (1, 1)
+    peer.open(2, 6)
+    peer.send(FrameType.POLL)
+    ((frame, body),) = peer.told()
+    assert (frame.first, frame.count, body.report_next) == (1, 1, 4)
+
+
+@pytest.mark.parametrize("counts", [(1, 3), (3, 1), (3, 3)])
+def test_a_parked_frame_that_comes_again_cut_another_way_loses_nothing(counts: tuple[int, int]) -> None:
+    peer = Peer()
+    for count in counts:
+        peer.send(FrameType.ORDERS, 5, records(5, count))
+    assert peer.receiver.take_ready() is None
+    peer.send(FrameType.ORDERS, 1, records(1, 4))
+    ready = peer.receiver.take_ready()
+    assert ready is not None
+    assert ready.records == records(1, 7)

@@ -1,9 +1,14 @@
 """Timers of orderd's end, seen from its datagrams."""
 
-from orderd.link.sender import Disconnected, LinkState, SenderSettings
-from orderd.wire import frames
-from orderd.wire.bodies import BookReply
-from orderd.wire.frames import FrameType
+import pytest
+
+from engine.core import EngineLimits
+from orderd.link.errors import StrayFrame
+from orderd.link.sender import Disconnected, Identity, LinkState, SenderSettings, SessionSender
+from orderd.wire import frames, tags
+from orderd.wire.bodies import BookReply, Reports, Welcome
+from orderd.wire.frames import Frame, FrameType
+from orderd.wire.tags import Direction
 from tests.support.lossy_link import World, is_type
 from tests.support.matching import BUY, SELL, limit
 
@@ -54,26 +59,47 @@ def test_a_path_that_went_dead_is_given_up_after_the_retransmissions_that_are_al
     world.settle()
 
 
+def connected() -> SessionSender:
+    """A link that an engine has just answered; its records are empty."""
+    identity = Identity(9, 1, 5, b"", {})
+    link = SessionSender(identity, SenderSettings(), lambda *_: b"", acknowledged=1, reports_wanted=1)
+    link.datagrams(0.0)
+    welcome = Frame(FrameType.WELCOME, 9, 1, first=1, ack=1, credit=999, body=Welcome(5, 7, 1, 1).encode())
+    link.receive(tags.handshake_sealer(b"", 9, Direction.TO_ORDERD).seal(welcome.encode()), 0.0)
+    return link
+
+
+def reports_frame(counter: int, ack: int, largest: int) -> bytes:
+    """An acknowledgement from that engine, of ``largest`` and the counter before it."""
+    frame = Frame(FrameType.REPORTS, 9, 1, counter, ack=ack, credit=999, body=Reports(largest, 1, 1, b"").encode())
+    return tags.Sealer(tags.derive_key(b"", 9, 1, 5, 1, Direction.TO_ORDERD)).seal(frame.encode())
+
+
+@pytest.mark.parametrize(("ack", "largest"), [(3, 0), (2, 1), (2**64 - 1, 0), (2, 2**64 - 1)])
+def test_what_was_never_sent_cannot_be_acknowledged(ack: int, largest: int) -> None:
+    link = connected()
+    link.release(2, 1.0)
+    assert len(link.datagrams(1.0)) == 1
+    with pytest.raises(StrayFrame, match="never sent"):
+        link.receive(reports_frame(0, ack, largest), 1.0)
+    assert (link.acknowledged, link.in_flight) == (1, 1)
+    link.receive(reports_frame(1, 2, 0), 1.0)
+    assert (link.acknowledged, link.in_flight) == (2, 0)
+
+
 def test_losses_that_recover_never_add_up_to_a_dead_path() -> None:
-    # Each answer names a book request as the latest counter, so that none of them measures a round trip.
-    world = World(settings=SenderSettings(retransmits_max=3))
-    world.run(0.1)
-    link = world.end.link
-    for number in range(1, 30):
-        frames_left = [False, True]
-
-        def lose_first(datagram: bytes, left: list[bool] = frames_left) -> bool:
-            return not is_type(datagram, FrameType.ORDERS) or not left or left.pop(0)
-
-        world.seen = lose_first
-        world.end.place(limit(number, BUY, 1, 100))
-        wake_at = link.wake_at()
-        world.run(wake_at - world.now - 1e-6)
-        world.run(2e-6)
-        world.end.ask_book(number, 1, 1)
-        assert world.run(1.0, lambda: world.end.settled)
+    # Each answer names a book request as the largest counter, so that none of them measures a round trip.
+    link = connected()
+    now = 1.0
+    for number in range(1, 20):
+        link.release(number + 1, now)
+        link.datagrams(now)
+        now = link.wake_at()
+        assert len(link.datagrams(now)) == 2, "the orders again, and a HELLO"
+        largest = frames.parse(link.book_request(number, 1, 1)[0]).counter
+        link.receive(reports_frame(number, number + 1, largest), now)
+        assert link.round_trip.timeout == link.settings.timeout_initial
     assert link.state is LinkState.UP
-    assert not any(isinstance(event, Disconnected) for event in world.end.events)
 
 
 def test_a_book_is_answered_and_costs_the_link_nothing() -> None:
@@ -131,3 +157,29 @@ def test_a_down_link_sends_nothing_of_an_epoch() -> None:
     world.end.start()
     assert world.end.link.goodbye() == []
     assert world.end.link.book_request(1, 1, 1) == []
+
+
+def test_an_answer_that_was_overtaken_does_not_bring_back_its_credit() -> None:
+    world = World(limits=EngineLimits(reports_max=1000))
+    world.run(0.1)
+    held: list[bytes] = []
+
+    def hold_first(datagram: bytes) -> bool:
+        if is_type(datagram, FrameType.REPORTS) and not held:
+            held.append(datagram)
+            return False
+        return True
+
+    world.end.place(limit(1, BUY, 1, 100))
+    world.settle()
+    world.seen = hold_first
+    world.run(1.0, lambda: bool(held))
+    # The next answer is to the same sequence, with less credit; the held one comes after it.
+    assert world.engine.core is not None
+    world.engine.core._participants[world.end.session].receiver.reserved = 900
+    world.engine.core._reserve = lambda participant: None  # type: ignore[method-assign]
+    link = world.end.link
+    assert world.run(1.0, lambda: link._credit < frames.parse(held[0]).credit)
+    credit = link._credit
+    link.receive(held[0], world.now)
+    assert link._credit == credit

@@ -1,162 +1,21 @@
 """The desk with a real link and a real engine: random histories, and what a restart finds at any point of them."""
 
-from typing import Any
-
 import hiredis
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orderd.intake import render
 from orderd.orders.desk import RESERVED_FIRST, Desk, DeskLimits, InstrumentsChanged, Mode
 from orderd.orders.entries import BatchMark, EntryError, EntryKind, Orders, Reserve
 from orderd.orders.errors import Full
-from orderd.orders.table import is_order
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.wire.records import RECORD, Kind
 from tests.support.accounts import account_of
-from tests.support.site import INSTRUMENTS, Client, Site, pairs_of, site_settings
-
-IDS = [b"a", b"b", b"c", b"7", b"8", b"100"]
-NUMBERS = [b"%d" % number for number in range(100, 200)]
-SHAPES = st.lists(st.sampled_from("NNNCR"), min_size=1, max_size=25)
+from tests.support.histories import History, batch_of, histories, view
+from tests.support.site import INSTRUMENTS, Site, pairs_of, site_settings
 
 
-def batch_of(first: int, shape: list[str]) -> bytes:
-    """Records: each ``N`` is a NEW with the next number, ``C`` a cancel and ``R`` a replace of the one before."""
-    out, number = b"", first
-    for i, kind in enumerate(shape):
-        if kind == "N":
-            out += RECORD.pack(number, 1 + i % 4, 1 + i % 3, 1, 0, Kind.NEW, i % 2)
-            number += 1
-        elif kind == "C":
-            out += RECORD.pack(max(first, number - 1), 0, 0, 1, 0, Kind.CANCEL, 0)
-        else:
-            out += RECORD.pack(max(first, number - 1), 2, 2, 1, 0, Kind.REPLACE, 0)
-    return out
-
-
-def view(desk: Desk) -> dict[str, object]:
-    """All that anybody can ever see of it."""
-    places = [(i, desk.table.locate(i)) for i in range(1, desk.table.end) if desk.table.remembers(i)]
-    rows = [i for i, place in places if place is not None and is_order(*place)]
-    batches = [desk.batches.find(b"B%d" % i) for i in range(9)]
-    return {
-        "orders": [render.order_pairs(desk, 2, i) for i in rows],
-        "executions": [render.execution(desk, 2, e) for e in desk.executions.read(desk.executions.first - 1, 10**6)],
-        "found": {i: desk.find(i) for i in [*IDS, *NUMBERS, *(b"r%d" % r for r in range(5))]},
-        "batches": [batch and render.batch_pairs(2, batch, b"DONE") for batch in batches],
-        "marks": (desk.committed_end, desk.outcomes.confirmed_end, desk.reports_next, desk.table.open, desk.table.done),
-        "reserved": desk._reserved_next,
-        "engine": (desk.engine, desk.engine_is_journaled, desk.epoch),
-    }  # fmt: skip
-
-
-class History:
-    """One random life of a site. Checks what must hold whenever it can be seen."""
-
-    def __init__(self, **limits: Any) -> None:
-        self.site = Site(site_settings(**limits))
-        self.client: Client = self.site.connect()
-        self.acknowledged: dict[int, str] = {}
-        self.settled: list[tuple[int, dict[str, object]]] = []
-
-    def send(self, *words: bytes | str | int) -> None:
-        before = self.site.engine.core.counters.orders
-        self.client.send(*words)
-        if self.site.holds_commits:
-            self.site.pump()
-            assert self.site.engine.core.counters.orders <= max(before, self.site.desk.committed_end - 1)
-        self.site.pump()
-        self.take_replies()
-
-    def take_replies(self) -> None:
-        for reply in self.client.replies():
-            if isinstance(reply, list) and reply and reply[0] == b"cl_ord_id":
-                pairs = pairs_of(reply)
-                if pairs["status"] != "UNKNOWN":
-                    order_id = int(pairs["order_id"])
-                    assert order_id < self.site.desk.committed_end, "told before it was durable"
-                    known = self.acknowledged.setdefault(order_id, pairs["cl_ord_id"])
-                    assert known == pairs["cl_ord_id"]
-
-    def do(self, name: str, *values: object) -> None:
-        site = self.site
-        if name == "hold":
-            site.holds_commits = bool(values[0])
-        elif name == "engine":
-            site.engine.up = bool(values[0])
-        elif name == "time":
-            site.advance(0.3)
-        elif name == "kill":
-            site.start()
-            self.client = site.connect()
-        elif name == "kill engine":
-            site.engine.start()
-        elif name == "settle":
-            self.settle()
-        else:
-            self.send(name, *values)  # type: ignore[arg-type]
-        self.take_replies()
-
-    def settle(self) -> None:
-        site = self.site
-        site.holds_commits, site.engine.up = False, True
-        for _ in range(40):
-            site.advance(0.25)
-            if not site.desk.unconfirmed and site.desk.is_settled:
-                break
-        assert not site.desk.unconfirmed
-        self.take_replies()
-        self.settled.append((len(site.journal), view(site.desk)))
-
-    def check(self) -> None:
-        self.settle()
-        site, desk = self.site, self.site.desk
-        for order_id, cl_ord_id in self.acknowledged.items():
-            if desk.table.remembers(order_id):
-                assert b"%d" % order_id in render.order_pairs(desk, 2, order_id)
-                assert cl_ord_id.encode() in render.order_pairs(desk, 2, order_id)
-        participant = site.engine.core._participants[0x5E55]
-        assert participant.receiver.next_sequence == desk.table.end, "each order reached the engine once"
-        assert desk.table.open == len(participant.orders.live)
-        site.engine.core.matcher.check_invariants()
-
-
-words = st.one_of(
-    st.tuples(
-        st.just("ORDER.NEW"), st.sampled_from(IDS), st.just("AAPL"), st.sampled_from(["BUY", "SELL"]),
-        st.integers(1, 3), st.just("LIMIT"), st.sampled_from(["0.01", "0.02", "0.03"]),
-        st.just("TIF"), st.sampled_from(["DAY", "GTC", "IOC", "FOK"]),
-        st.just("MODE"), st.sampled_from(["sync", "batch", "fire-and-forget"]),
-    ),
-    st.tuples(
-        st.just("ORDER.NEW"), st.sampled_from(IDS), st.just("AAPL"), st.sampled_from(["BUY", "SELL"]),
-        st.integers(1, 3), st.just("MARKET"),
-    ),
-    st.tuples(st.just("ORDER.CANCEL"), st.sampled_from(IDS)),
-    st.tuples(st.just("ORDER.CANCEL"), st.sampled_from(IDS), st.just("ID"), st.sampled_from(["r1", "r2", "8"])),
-    st.tuples(
-        st.just("ORDER.REPLACE"), st.sampled_from(IDS), st.integers(1, 4), st.sampled_from(["0.01", "0.04"]),
-        st.just("ID"), st.sampled_from(["r1", "r3", "r4"]),
-    ),
-    st.tuples(st.just("ORDER.REPLACE"), st.sampled_from(IDS), st.integers(1, 4), st.just("0.02"), st.just("OPEN")),
-    st.tuples(
-        st.just("ORDER.BATCH"), st.sampled_from([b"B%d" % i for i in range(5)]),
-        st.builds(batch_of, st.sampled_from([100, 120, 140]), SHAPES),
-    ),
-    st.tuples(st.just("ORDER.RESERVE"), st.integers(1, 50)),
-    st.tuples(st.just("EXEC.READ"), st.just(0)),
-)  # fmt: skip
-happenings = st.one_of(
-    st.tuples(st.just("hold"), st.booleans()),
-    st.tuples(st.just("engine"), st.booleans()),
-    *(st.tuples(st.just(name)) for name in ("time", "kill", "kill engine", "settle")),
-)
-histories = st.lists(st.one_of(words, words, words, happenings), max_size=30)
-
-
-@settings(max_examples=120)
+@settings(max_examples=250)
 @given(histories)
 def test_a_restart_at_any_point_finds_what_was_seen_there(history: list[tuple[object, ...]]) -> None:
     life = History()
@@ -171,7 +30,7 @@ def test_a_restart_at_any_point_finds_what_was_seen_there(history: list[tuple[ob
         assert view(desk) == seen
 
 
-@settings(max_examples=80)
+@settings(max_examples=200)
 @given(histories, st.integers(1, 4), st.integers(1, 9))
 def test_with_tight_bounds_nothing_open_or_acknowledged_is_lost(
     history: list[tuple[object, ...]], remembered: int, unconfirmed: int
@@ -221,6 +80,51 @@ def test_nothing_is_sent_or_shown_before_its_commit() -> None:
     errors = [str(a).split()[0] for a in answers if isinstance(a, hiredis.ReplyError)]
     assert errors == ["DUPLICATE"] * 4
     assert site.engine.core.counters.orders == 22
+
+
+def test_what_comes_while_a_commit_is_under_way_waits_for_the_next() -> None:
+    site = Site()
+    site.advance(2)
+    one, two, three = site.connect(), site.connect(), site.connect()
+    site.is_slow = True
+    one.send("ORDER.NEW", "a", "AAPL", "BUY", 1, "LIMIT", "1.00")
+    site.pump()
+    two.send("ORDER.NEW", "b", "AAPL", "BUY", 1, "LIMIT", "1.00", "MODE", "fire-and-forget")
+    three.send("ORDER.RESERVE", 7)
+    site.end_commit()
+    site.pump()
+    assert len(one.replies()) == 1
+    assert (two.replies(), three.replies()) == ([], [])
+    assert site.desk.committed_end == 2
+    assert site.engine.core.counters.orders == 1
+    site.end_commit()
+    site.pump()
+    assert (len(two.replies()), three.replies()) == (1, [RESERVED_FIRST])
+    assert site.engine.core.counters.orders == 2
+
+
+def test_reports_are_acknowledged_only_when_they_are_journaled() -> None:
+    """Those that arrive while a commit is under way are not in it; a kill behind it finds them at the engine again."""
+    site = Site()
+    client = site.connect()
+    site.engine.up = False
+    client.pairs("ORDER.NEW", "a", "AAPL", "BUY", 1, "LIMIT", "1.00", "MODE", "fire-and-forget")
+    site.is_slow = True
+    client.send("ORDER.NEW", "b", "AAPL", "BUY", 1, "LIMIT", "1.00")
+    site.pump()
+    site.engine.up = True
+    site.advance(1)
+    assert (site.desk.reports_next, site.desk.reports_journaled) == (2, 1)
+    site.end_commit()
+    site.advance(1)
+    assert (site.desk.reports_next, site.desk.reports_journaled) == (3, 1)
+    assert site.gateway.link.reports_journaled == 1
+    site.is_slow = False
+    site.start()
+    site.advance(1)
+    client = site.connect()
+    assert [pairs_of(e[1])["cl_ord_id"] for e in client.call("EXEC.READ", 0)] == ["a", "b"]
+    assert client.pairs("ORDER.STATUS", "a")["status"] == "NEW"
 
 
 def test_what_never_reached_the_disk_was_never_there() -> None:

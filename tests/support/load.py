@@ -1,7 +1,7 @@
-"""A client program under which daemons may be killed: it keeps sending, reconnects, and sends again what was not answered.
+"""A client program under which daemons may be killed: it goes on, reconnects, and sends again what was not answered.
 
-Orders, cancels, replaces and batches in all modes, drawn from a seed. Cancels and replaces are of orders that rest far from the
-market, so that none comes too late; orders at one other price trade with each other.
+Orders, cancels, replaces and batches in all modes, drawn from a seed. Cancels and replaces are of orders that rest far
+from the market, so that none comes too late; orders at one other price trade with each other.
 """
 
 import os

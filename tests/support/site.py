@@ -201,7 +201,10 @@ class Site:
         self.journal: list[list[Entry]] = []
         """Commits."""
         self.holds_commits = False
-        """Whether the disk takes its time: nothing is committed."""
+        """Whether no commit is begun."""
+        self.is_slow = False
+        """Whether a commit that was begun takes its time: it ends with :meth:`end_commit`, or when this is over."""
+        self._under_way: list[Entry] | None = None
         self.writer = _Writer()
         self.start()
 
@@ -219,10 +222,11 @@ class Site:
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
-    def start(self, journal: list[list[Entry]] | None = None) -> None:
-        """From the journal, as after a kill; clients are gone. ``journal``: use this one from now on."""
-        if journal is not None:
-            self.journal = journal
+    def start(self, *, commit_survived: bool = False) -> None:
+        """From the journal, as after a kill; clients are gone. ``commit_survived``: so did the commit under way."""
+        if commit_survived and self._under_way is not None:
+            self.journal.append(self._under_way)
+        self._under_way = None
         settings = self.settings
         self.gateway = Gateway(
             gateway_settings(settings),
@@ -288,12 +292,23 @@ class Site:
         self.intake.give_up(unfinished)
 
     def _commit(self) -> bool:
-        if self.holds_commits or not self.desk.has_anything_staged:
+        if self._under_way is None:
+            if self.holds_commits or not self.desk.has_anything_staged:
+                return False
+            self._under_way = self.gateway.take_entries()
+        elif self.is_slow:
             return False
-        self.journal.append(self.gateway.take_entries())
-        self.writer.commits += 1
-        self.gateway.committed()
+        if not self.is_slow:
+            self.end_commit()
         return True
+
+    def end_commit(self) -> None:
+        """What was begun is durable."""
+        if self._under_way is not None:
+            self.journal.append(self._under_way)
+            self._under_way = None
+            self.writer.commits += 1
+            self.gateway.committed()
 
     def _deliver(self, deliveries: list[Delivery]) -> None:
         if deliveries:
