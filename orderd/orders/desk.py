@@ -20,10 +20,11 @@ from orderd.orders import entries
 from orderd.orders.batches import Batch, BatchLedger, digest_of
 from orderd.orders.checks import CheckedBatch, check_batch
 from orderd.orders.entries import Entry
-from orderd.orders.errors import BadOrder, Duplicate, Full
+from orderd.orders.errors import Duplicate, Full
 from orderd.orders.executions import Chunk, ExecutionLog
 from orderd.orders.ids import IdIndex, as_number
 from orderd.orders.outcomes import OutcomeCounters, Outcomes
+from orderd.orders.restoring import restore_orders
 from orderd.orders.table import OrderTable, Path, is_order, unpack
 from orderd.runtime.instruments import InstrumentTable
 from orderd.wire.records import RECORD, RECORD_BYTES, TEXT_NUMBER, Kind
@@ -144,7 +145,9 @@ class Desk:
         """Do again what a journal entry says. Raises :class:`~orderd.orders.entries.EntryError`."""
         entry = entries.decode(kind, payload)
         if isinstance(entry, entries.Orders):
-            self._restore_orders(entry)
+            restore_orders(entry, self.table, self.ids, self.batches, self._known_instruments)
+            self.committed_end = self.table.end
+            self._group = _Group(self.table.end)
         elif isinstance(entry, entries.ReportsEntry):
             reports = check_items(entry.items)[1]
             if entry.first != self.reports_next:
@@ -161,42 +164,6 @@ class Desk:
             self._reserved_next = entry.next
         else:
             self._known_instruments[entry.id] = entry
-
-    def _restore_orders(self, group: entries.Orders) -> None:
-        if group.first != self.table.end:
-            raise entries.EntryError(f"order {group.first} follows {self.table.end - 1}")
-        self.table.append(group.records)
-        named = set()
-        for index, text in group.ids:
-            self._name(group.first + index, text)
-            named.add(index)
-        covered = 0
-        for mark in group.batches:
-            self._restore_singles(group, covered, mark.index, named)
-            covered = mark.index + mark.count
-            part = group.records[mark.index * RECORD_BYTES : covered * RECORD_BYTES]
-            batch = Batch(mark.batch_id, mark.digest, group.first + mark.index, mark.count)
-            self._restore_batch(part, batch)
-        self._restore_singles(group, covered, len(group.records) // RECORD_BYTES, named)
-        self.committed_end = self.table.end
-        self._group = _Group(self.table.end)
-
-    def _restore_batch(self, records: bytes, batch: Batch) -> None:
-        try:
-            checked = check_batch(records, self._known_instruments)
-        except BadOrder as error:
-            raise entries.EntryError(f"batch from order {batch.first} on: {error}") from None
-        if checked.numbers and self.ids.knows_any(checked.numbers, consecutive=checked.consecutive) is not None:
-            # An id that had just been forgotten was used again; here the reports that made it so come after. Singles
-            # take the place of what is known.
-            checked = attrs.evolve(checked, consecutive=False)
-        self._add_batch(checked, batch)
-
-    def _restore_singles(self, group: entries.Orders, start: int, end: int, named: set[int]) -> None:
-        for index in range(start, end):
-            number, _, _, _, _, kind, _ = RECORD.unpack_from(group.records, index * RECORD_BYTES)
-            if kind == Kind.NEW and index not in named:
-                self.ids.add(b"%d" % number, group.first + index)
 
     def start(self, nonce: int) -> list[Entry]:
         """After the journal was read: what to commit before the first HELLO. Raises :class:`InstrumentsChanged`."""
@@ -314,7 +281,8 @@ class Desk:
         batch = Batch(draft.batch_id, draft.digest, self._stage(draft.records, mode, now, now_ns), checked.count)
         self._group.batches.append(batch)
         self._group.extra_bytes += entries.BATCH.size + len(draft.batch_id)
-        self._add_batch(checked, batch)
+        self.ids.add_batch(checked, batch.first)
+        self.batches.add(batch)
         return batch
 
     def reserve(self, count: int) -> int:
@@ -333,14 +301,6 @@ class Desk:
         if engine != self.engine:
             self.engine, self.engine_is_journaled = engine, False
             self._other.append(entries.EngineEntry(engine).encode())
-
-    def _add_batch(self, checked: CheckedBatch, batch: Batch) -> None:
-        if checked.indexes is None:
-            self.ids.add_numbers(checked.numbers, batch.first, consecutive=checked.consecutive)
-        else:
-            for number, index in zip(checked.numbers, checked.indexes, strict=True):
-                self.ids.add(b"%d" % number, batch.first + index)
-        self.batches.add(batch)
 
     def _stage(self, records: bytes, mode: Mode, now: float, now_ns: int) -> int:
         group = self._group

@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from orderd.wire.records import FLAG_SELL, RECORD, RECORD_BYTES
+from orderd.wire.records import FLAG_SELL, RECORD, RECORD_BYTES, TEXT_NUMBER
 from orderd.wire.reports import FLAG_FINAL, RANGE, ExecType, Report, iter_items, iter_reports
 
 COMPACT_CHUNKS: Final = 1024
@@ -100,6 +100,9 @@ def _shown(chunk: Chunk, skip: int) -> Iterator[tuple[bytes, Report]]:
                 skip -= 1
             else:
                 report = next(iter_reports(chunk.items[offset : offset + length], chunk.first_report + index))
+                if not report.order and report.number >= TEXT_NUMBER:
+                    # The engine knows the order no more, but the number tells which it was.
+                    report = attrs.evolve(report, order=report.number - TEXT_NUMBER)
                 yield _name(chunk, index) or b"%d" % report.number, report
         index += count
 

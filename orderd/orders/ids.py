@@ -12,6 +12,7 @@ from bisect import bisect_right, insort
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from orderd.orders.checks import CheckedBatch
 from orderd.wire.records import TEXT_NUMBER
 
 ID_BYTES_MAX: Final = 64
@@ -89,6 +90,14 @@ class IdIndex:
         for run in self._overlapping(numbers[0], len(numbers)):
             self._break_up(run)
         insort(self._runs, (numbers[0], len(numbers), first_id))
+
+    def add_batch(self, checked: CheckedBatch, first_id: int) -> None:
+        """The numbers of a batch's NEW records, none of them known; its rows are from ``first_id`` on."""
+        if checked.indexes is None:
+            self.add_numbers(checked.numbers, first_id, consecutive=checked.consecutive)
+        else:
+            for number, index in zip(checked.numbers, checked.indexes, strict=True):
+                self.add(b"%d" % number, first_id + index)
 
     def forget(self, order_id: int, number: int, text: bytes | None) -> None:
         """A row is forgotten: ``text`` is its text id if it has one, else ``number`` is its number."""

@@ -83,3 +83,12 @@ def test_nothing_in_flight_never_times_out() -> None:
     board.clear()
     assert board.oldest_sent_at() == inf
     assert len(board) == 0
+
+
+def test_a_frame_that_was_executed_in_part_is_still_in_flight() -> None:
+    board = FlightBoard()
+    board.sent(Flight(1, 5, 0.0), 0, 0.0)
+    assert board.acknowledge(3, 99, 0, 1.0) == (False, None)
+    assert len(board) == 1
+    assert board.acknowledge(6, 99, 0, 1.0) == (True, None)
+    assert len(board) == 0

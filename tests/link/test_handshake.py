@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core import EngineLimits
-from orderd.link.errors import EngineLostState, JournalLostTail, SessionRefused, StrayFrame
+from orderd.link.errors import EngineLostState, SessionRefused, StrayFrame
 from orderd.link.sender import Connected, Identity, LinkState, SenderSettings, SessionSender
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.wire import bodies, frames, tags
 from orderd.wire.errors import TagError
 from orderd.wire.frames import Frame, FrameType
 from orderd.wire.tags import Direction
-from tests.support.lossy_link import OrderdEnd, World, is_type, mixed_records
+from tests.support.lossy_link import World, copy_of, is_type, mixed_records
 from tests.support.matching import BUY, limit
 
 SECRET = b"s" * 32
@@ -48,15 +48,6 @@ def refusal(world: World, datagram: bytes) -> tuple[bodies.Refusal, int]:
     assert frame.type is FrameType.REFUSE
     body = bodies.Refuse.parse(frame.body)
     return body.code, body.detail
-
-
-def copy_of(end: OrderdEnd) -> OrderdEnd:
-    """Another orderd on a copy of the journal, as it is now."""
-    copy = OrderdEnd(end.world, end.session, end.secret, end.settings)
-    copy.crash()
-    copy.records[:], copy.told, copy.open = end.records, list(end.told), set(end.open)
-    copy.epoch, copy.confirmed_end, copy.engine_id = end.epoch, end.confirmed_end, end.engine_id
-    return copy
 
 
 def test_welcome_tells_where_to_go_on_and_echoes_nonce_and_counter() -> None:
@@ -150,135 +141,6 @@ def test_a_frame_made_with_another_key_or_for_another_session_is_dropped() -> No
         core.receive(tags.Sealer(b"").seal(Frame(FrameType.POLL, 1).encode()), "here")
     with pytest.raises(StrayFrame, match="not a frame that orderd sends"):
         core.receive(tags.Sealer(b"").seal(Frame(FrameType.REPORTS, world.end.session).encode()), "here")
-
-
-def test_an_engine_that_lost_its_journal_is_not_taken_for_a_slow_one() -> None:
-    for boots in (1, 3):
-        world = World()
-        world.end.place(limit(1, BUY, 1, 100))
-        world.settle()
-        for _ in range(boots - 1):
-            world.engine.crash()
-            world.engine.start()
-            world.run(1.0)
-        world.engine.crash()
-        world.engine.durable.clear()
-        world.engine.engine_id = 8
-        world.engine.start()
-        with pytest.raises(EngineLostState, match="belongs to engine"):
-            world.run(5.0)
-
-
-@pytest.mark.parametrize("lost", [1, 3])
-def test_an_engine_that_went_back_in_time_is_found_out(lost: int) -> None:
-    world = World()
-    kept = list(world.engine.durable)
-    for number in range(1, 4):
-        world.end.place(limit(number, BUY, 1, 100))
-        world.settle()
-        world.engine.crash()
-        world.engine.start()
-        world.run(1.0)
-    world.engine.crash()
-    world.engine.durable = world.engine.durable[:-lost] if lost == 1 else kept
-    # With its last boot only: it says a boot number that was there before. With more: an older one, or fewer orders.
-    if lost == 1:
-        world.engine.durable = [entry for entry in world.engine.durable if entry[0] != 4]
-    world.engine.start()
-    with pytest.raises(EngineLostState):
-        world.run(5.0)
-
-
-def test_an_engine_that_only_lost_starts_is_found_out_and_not_waited_for() -> None:
-    world = World()
-    kept = list(world.engine.durable)
-    for _ in range(2):
-        world.engine.crash()
-        world.engine.start()
-        world.run(1.5)
-    world.engine.crash()
-    world.engine.durable = kept
-    world.engine.start()
-    with pytest.raises(EngineLostState, match="was at boot 3 and is back at boot 2"):
-        world.run(5.0)
-
-
-def test_an_engine_that_lost_what_it_told_after_a_hello_is_found_out() -> None:
-    world = World()
-    world.end.place(limit(1, BUY, 1, 100))
-    world.settle()
-    kept = list(world.engine.durable)
-    # The answer to the second order comes after the HELLO that goes along with the retransmission.
-    dropped: list[bytes] = []
-
-    def drop_first(datagram: bytes) -> bool:
-        if is_type(datagram, FrameType.ORDERS) and not dropped:
-            dropped.append(datagram)
-            return False
-        return not is_type(datagram, FrameType.HELLO)
-
-    world.seen = drop_first
-    hellos = world.end.link.counters.hellos
-    world.end.place(limit(2, BUY, 1, 100))
-    assert world.run(1.0, lambda: world.end.settled)
-    assert world.end.link.counters.hellos == hellos + 1
-    world.engine.crash()
-    world.engine.durable = kept
-    world.engine.start()
-    # Only now does that HELLO arrive, at an engine that has forgotten the second order, and has no lower boot.
-    late = Frame(
-        FrameType.HELLO,
-        world.end.session,
-        world.end.epoch,
-        world.end.link._hello_counter,
-        ack=1,
-        body=bodies.Hello(world.end.nonce, {}, 1472).encode(),
-    )
-    world.engine.arrive(tags.handshake_sealer(b"", late.session, Direction.TO_ENGINE).seal(late.encode()), world.end)
-    with pytest.raises(EngineLostState, match="wants sequence 2"):
-        world.run(1.0)
-
-
-def test_an_engine_that_went_back_is_found_by_a_new_orderd_too() -> None:
-    world = World()
-    kept = list(world.engine.durable)
-    world.end.place(limit(1, BUY, 1, 100))
-    world.settle()
-    world.end.crash()
-    world.engine.crash()
-    world.engine.durable = kept
-    world.engine.start()
-    world.end.start()
-    with pytest.raises(EngineLostState, match="wants sequence 1 and has reports below 1"):
-        world.run(1.0)
-
-
-def test_an_orderd_that_lost_the_tail_of_its_orders_halts() -> None:
-    world = World()
-    world.end.place(limit(1, BUY, 1, 100))
-    world.settle()
-    older = copy_of(world.end)
-    world.end.place(limit(2, BUY, 1, 100))
-    world.settle()
-    world.end.crash()
-    older.epoch += 1
-    older.start()
-    world.ends.append(older)
-    with pytest.raises(JournalLostTail):
-        world.run(1.0)
-
-
-def test_an_orderd_that_lost_reports_it_had_acknowledged_halts() -> None:
-    world = World()
-    world.end.place(limit(1, BUY, 1, 100))
-    world.settle()
-    world.run(0.1)
-    world.end.crash()
-    world.end.told.clear()
-    world.end.confirmed_end = 1
-    world.end.start()
-    with pytest.raises(JournalLostTail, match="reports below 2 were acknowledged"):
-        world.run(1.0)
 
 
 def test_a_restarted_engine_answers_at_once_and_is_not_taken_for_a_broken_path() -> None:

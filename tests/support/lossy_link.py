@@ -396,6 +396,15 @@ class OrderdEnd:
         self.world.engine.arrive(datagram, self)
 
 
+def copy_of(end: OrderdEnd) -> OrderdEnd:
+    """Another orderd on a copy of the journal, as it is now."""
+    copy = OrderdEnd(end.world, end.session, end.secret, end.settings)
+    copy.crash()
+    copy.records[:], copy.told, copy.open = end.records, list(end.told), set(end.open)
+    copy.epoch, copy.confirmed_end, copy.engine_id = end.epoch, end.confirmed_end, end.engine_id
+    return copy
+
+
 def is_type(datagram: bytes, *types: FrameType) -> bool:
     """What a datagram claims to be."""
     return datagram[3] in types
