@@ -14,7 +14,7 @@ import socket
 from typing import Final
 
 import trio
-from trio_util import AsyncValue
+from trio_util import AsyncValue, wait_any
 
 from orderd.config import Settings
 from orderd.dispatch.batching import BatchingSettings
@@ -173,7 +173,7 @@ class Daemon:
             self.udp.flush(self.clock.monotonic())
             with trio.move_on_after(timeout * DRAIN_SHARE):
                 while self._unconfirmed.value and self.udp.state is not TransportState.ENGINE_DOWN:
-                    await self._unconfirmed.wait_transition()
+                    await wait_any(self._unconfirmed.wait_transition, self.udp.transport.wait_transition)
             await self._listener.close(Unfinished.SHUTDOWN, timeout * (1 - DRAIN_SHARE) / 2)
             await self._is_settled.wait_value(True)
             self.udp.flush(self.clock.monotonic())

@@ -14,8 +14,9 @@ import attrs
 from orderd.dispatch.batching import BatchingPolicy, BatchingSettings
 from orderd.intake.context import BookQuery, Info, LiveSettings, Services
 from orderd.intake.intake import Intake, IntakeLimits
+from orderd.link.handshake import Identity
 from orderd.link.report_intake import Delivery
-from orderd.link.sender import Connected, Identity, SenderSettings, SessionSender
+from orderd.link.sender import Connected, SenderSettings, SessionSender
 from orderd.orders.desk import Desk, DeskLimits
 from orderd.orders.entries import Entry
 from orderd.orders.table import Path

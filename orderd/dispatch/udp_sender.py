@@ -13,6 +13,7 @@ from typing import Final
 
 import attrs
 import trio
+from trio_util import AsyncValue
 
 from orderd.dispatch.book_queries import BookQueries
 from orderd.dispatch.transport import TransportState
@@ -56,7 +57,8 @@ class UdpSender:
         deliver: Callable[[list[Delivery]], None],
         connected: Callable[[Connected], None],
     ) -> None:
-        self.state = TransportState.ENGINE_DOWN
+        self.transport: AsyncValue[TransportState] = AsyncValue(TransportState.ENGINE_DOWN)
+        """The state, for tasks that wait for a change of it."""
         self.counters = UdpCounters()
         self.books = BookQueries()
         self._link = link
@@ -67,6 +69,12 @@ class UdpSender:
         self._connected = connected
         self._scope = trio.CancelScope()
         self._due_at = inf
+
+    @property
+    def state(self) -> TransportState:
+        """Whether orders reach the engine."""
+        state: TransportState = self.transport.value
+        return state
 
     async def run(self) -> None:
         """Receive and keep time until cancelled.
@@ -137,5 +145,5 @@ class UdpSender:
         if state is TransportState.ENGINE_DOWN and last_error:
             reason = f"{reason} ({last_error})"
         if state is not self.state:
-            self.state = state
+            self.transport.value = state
             log.info(state.value, reason=reason)

@@ -150,11 +150,12 @@ class JournalWriter:
 
         Raises :class:`JournalFailed`; a disk that is full is shown by :attr:`full` and tried again.
         """
-        task_status.started()
         sync_at = trio.current_time() + self._sync_interval_s
+        # Before anybody asks for room: a segment that was left nearly full would look like a full disk.
+        spare_in_s = await self._prepare_spare()
+        task_status.started()
         while True:
-            self._spare_wanted = trio.Event()
-            spare_at = trio.current_time() + await self._prepare_spare()
+            spare_at = trio.current_time() + spare_in_s
             if trio.current_time() >= sync_at:
                 await self._run_exclusive(self._journal.sync)
                 sync_at = trio.current_time() + self._sync_interval_s
@@ -163,6 +164,8 @@ class JournalWriter:
                     await self._spare_wanted.wait()
                 else:
                     await trio.sleep_forever()
+            self._spare_wanted = trio.Event()
+            spare_in_s = await self._prepare_spare()
 
     async def _prepare_spare(self) -> float:
         """After how many seconds it has to be tried again."""

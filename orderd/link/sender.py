@@ -15,8 +15,6 @@ Rules and invariants:
   ambiguous and a gap of three later counters tells a loss (RFC 9002, section 6.1.1).
 - ``acknowledged <= next_sequence <= released``: only what is journaled and due is sent, at most ``window_datagrams`` in
   flight and never beyond the credit that the engine gave.
-- A HELLO has its own counter, which WELCOME echoes; a WELCOME to a HELLO from before the last change of state is not
-  believed, since an old one that was delayed would look like an engine that lost its state.
 """
 
 from collections import deque
@@ -27,20 +25,20 @@ from typing import Final
 
 import attrs
 
-from orderd.link.errors import EngineLostState, JournalLostTail, ReplayedFrame, SessionRefused, StrayFrame
+from orderd.link.errors import ReplayedFrame, StrayFrame
 from orderd.link.flights import Flight, FlightBoard
+from orderd.link.handshake import Handshake, Identity, Marks
 from orderd.link.replay_window import ReplayWindow
 from orderd.link.report_intake import Delivery, ReportIntake
 from orderd.link.round_trip import RoundTrip
-from orderd.wire import bodies, frames, tags
+from orderd.wire import bodies, frames
 from orderd.wire.frames import Frame, FrameType
 from orderd.wire.records import RECORD_BYTES
-from orderd.wire.tags import Direction, Sealer
+from orderd.wire.tags import Sealer
 
 REPORT_CREDIT_KIB: Final = 1024
 KEEPALIVE: Final = 1.0
 IDLE_POLL_MAX: Final = 0.25
-HELLOS_REMEMBERED: Final = 16
 HOLE_PATIENCE: Final = 0.0005
 
 
@@ -62,17 +60,6 @@ class SenderSettings:
     retransmits_max: int = 4
     probe_interval: float = 0.250
     report_poll: float = 0.020
-
-
-@attrs.frozen
-class Identity:
-    """What names a link: the journal's session, this start of it, this process, and what both ends must agree on."""
-
-    session: int
-    epoch: int
-    nonce: int
-    secret: bytes
-    digests: dict[int, bytes]
 
 
 @attrs.define
@@ -101,14 +88,6 @@ class Disconnected:
     reason: str
 
 
-@attrs.frozen
-class _Hello:
-    """What was confirmed when a HELLO went out: an engine that has less has lost state."""
-
-    sequence: int
-    report: int
-
-
 Event = Connected | Disconnected
 
 
@@ -134,7 +113,6 @@ class SessionSender:
         self.settings = settings
         self.counters = SenderCounters()
         self.round_trip = RoundTrip(settings.timeout_initial, settings.timeout_minimum)
-        self.engine = engine
         self.acknowledged = acknowledged
         self.next_sequence = acknowledged
         self.sent_end = acknowledged
@@ -149,9 +127,7 @@ class SessionSender:
         self._identity = identity
         self._fetch = fetch
         self._records_max = (settings.datagram_bytes_max - frames.OVERHEAD_BYTES) // RECORD_BYTES
-        self._handshake_out = tags.handshake_sealer(identity.secret, identity.session, Direction.TO_ENGINE)
-        self._handshake_in = tags.handshake_sealer(identity.secret, identity.session, Direction.TO_ORDERD)
-        self._boot = 0
+        self._handshake = Handshake(identity, engine, settings.datagram_bytes_max)
         self._out: Sealer | None = None
         self._in: Sealer | None = None
         self._window = ReplayWindow()
@@ -160,8 +136,6 @@ class SessionSender:
         self._flights = FlightBoard()
         self._intakes: deque[tuple[int, float]] = deque()  # (end of sequences, their intake time)
         self._timeouts = 0
-        self._hellos: dict[int, _Hello] = {}
-        self._hello_counter = 0
         self._hello_at = 0.0
         self._hello_interval = settings.timeout_initial
         self._hello_along = False
@@ -170,6 +144,11 @@ class SessionSender:
         self._heard_at = 0.0
         self._progress_at = 0.0
         self._poll_interval = settings.report_poll
+
+    @property
+    def engine(self) -> int:
+        """Id of the engine that this link belongs to; 0 before the first WELCOME."""
+        return self._handshake.engine
 
     # --- what goes out ------------------------------------------------------------------------------------------------
 
@@ -261,22 +240,12 @@ class SessionSender:
         return [self._seal(FrameType.BOOK_REQUEST, body=bodies.BookRequest(query, instrument, depth).encode())]
 
     def _hello(self) -> bytes:
-        identity = self._identity
         self.counters.hellos += 1
-        self._hello_counter += 1
-        self._hellos[self._hello_counter] = _Hello(self.acknowledged, self.reports.wanted)
-        while len(self._hellos) > HELLOS_REMEMBERED:
-            del self._hellos[next(iter(self._hellos))]
-        body = bodies.Hello(identity.nonce, identity.digests, self.settings.datagram_bytes_max).encode()
-        frame = Frame(
-            FrameType.HELLO,
-            identity.session,
-            identity.epoch,
-            self._hello_counter,
-            ack=self.reports_journaled,
-            body=body,
-        )
-        return self._handshake_out.seal(frame.encode())
+        return self._handshake.hello(self._marks, self.reports_journaled)
+
+    @property
+    def _marks(self) -> Marks:
+        return Marks(self.acknowledged, self.reports.wanted)
 
     # --- time-outs and polls ------------------------------------------------------------------------------------------
 
@@ -295,7 +264,7 @@ class SessionSender:
         self.state = LinkState.DOWN
         self._flights.clear()
         self._timeouts = 0
-        self._hellos.clear()
+        self._handshake.forget_hellos()
         self._hello_at = now
         self._hello_interval = self.settings.timeout_initial
         self.events.append(Disconnected(reason))
@@ -336,11 +305,7 @@ class SessionSender:
         if frame.session != identity.session:
             raise StrayFrame("another session")
         if frame.type in (FrameType.WELCOME, FrameType.REFUSE):
-            self._handshake_in.check(datagram)
-            if frame.type is FrameType.WELCOME:
-                self._welcome(frame, now)
-            else:
-                self._refuse(bodies.Refuse.parse(frame.body))
+            self._answer(frame, datagram, now)
             return []
         if self.state is LinkState.DOWN or self._in is None or frame.epoch != identity.epoch:
             raise StrayFrame("not connected, or another epoch")
@@ -352,6 +317,17 @@ class SessionSender:
         if frame.type is not FrameType.REPORTS:
             raise StrayFrame("not a frame that an engine sends")
         return self._take_reports(frame, bodies.Reports.parse(frame), now)
+
+    def _answer(self, frame: Frame, datagram: bytes, now: float) -> None:
+        handshake = self._handshake
+        handshake.check_tag(datagram)
+        if frame.type is FrameType.REFUSE:
+            handshake.read_refuse(frame, self.reports_journaled)
+            return
+        connected = self.state is LinkState.UP
+        welcome = handshake.read_welcome(frame, self._marks, self.released, connected=connected)
+        if welcome is not None:
+            self._connect(frame, welcome, now)
 
     def _take_reports(self, frame: Frame, body: bodies.Reports, now: float) -> list[Delivery]:
         if frame.ack > self.sent_end or body.largest >= self._counter:
@@ -380,47 +356,18 @@ class SessionSender:
                 self._told_at = now
         return deliveries
 
-    def _welcome(self, frame: Frame, now: float) -> None:
-        welcome = bodies.Welcome.parse(frame.body)
-        hello = self._hellos.get(frame.ack)
-        if welcome.nonce != self._identity.nonce or hello is None:
-            raise StrayFrame("WELCOME to another process or to an old HELLO")
-        if self.engine not in (0, welcome.engine):
-            raise EngineLostState(f"this journal belongs to engine {self.engine:016x}, not to {welcome.engine:016x}")
-        if welcome.boot < self._boot:
-            # Not a delayed one: all HELLOs that count were sent after boot `self._boot` answered.
-            raise EngineLostState(f"engine was at boot {self._boot} and is back at boot {welcome.boot}")
-        if welcome.boot != self._boot or self.state is LinkState.DOWN:
-            # A new boot knows all that the last one told, and in DOWN nothing is told: the marks of now are the ones.
-            hello = _Hello(self.acknowledged, self.reports.wanted)
-        if frame.first < hello.sequence or welcome.report_next < hello.report:
-            raise EngineLostState(
-                f"engine wants sequence {frame.first} and has reports below {welcome.report_next}, "
-                f"but confirmed below {hello.sequence} and told below {hello.report}"
-            )
-        if frame.first > self.released:
-            raise JournalLostTail(f"engine executed below {frame.first}, the journal ends below {self.released}")
-        if welcome.boot == self._boot and self.state is LinkState.UP:
-            return
-        self._connect(frame, welcome, now)
-
     def _connect(self, frame: Frame, welcome: bodies.Welcome, now: float) -> None:
-        identity = self._identity
-        if welcome.boot != self._boot:
-            key = (identity.secret, identity.session, identity.epoch, identity.nonce, welcome.boot)
-            self._out = Sealer(tags.derive_key(*key, Direction.TO_ENGINE))
-            self._in = Sealer(tags.derive_key(*key, Direction.TO_ORDERD))
+        sealers = self._handshake.connect(welcome)
+        if sealers is not None:
+            self._out, self._in = sealers
             self._window = ReplayWindow()
             self._counter = 0
-            self._boot = welcome.boot
         self.state = LinkState.UP
-        self.engine = welcome.engine
         self.acknowledged = self.next_sequence = frame.first
         self.sent_end = max(self.sent_end, frame.first)
         self._credit = frame.credit
         self._flights.clear()
         self._timeouts = 0
-        self._hellos.clear()
         self._hello_along = False
         self.round_trip = RoundTrip(self.settings.timeout_initial, self.settings.timeout_minimum)
         self.reports.known = max(self.reports.wanted, welcome.report_next)
@@ -428,14 +375,3 @@ class SessionSender:
         self._heard_at = self._progress_at = now - KEEPALIVE
         self._poll_interval = self.settings.report_poll
         self.events.append(Connected(welcome.engine, welcome.boot, frame.first))
-
-    def _refuse(self, refuse: bodies.Refuse) -> None:
-        if refuse.nonce != self._identity.nonce:
-            raise StrayFrame("REFUSE to another process")
-        if refuse.code is bodies.Refusal.SESSIONS_FULL:
-            return
-        if refuse.code is bodies.Refusal.STATE:
-            raise JournalLostTail(
-                f"reports below {refuse.detail} were acknowledged, the journal has those below {self.reports_journaled}"
-            )
-        raise SessionRefused(f"engine refuses the session: {refuse.code.name} ({refuse.detail})")

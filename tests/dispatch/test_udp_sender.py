@@ -12,8 +12,9 @@ from orderd.dispatch.book_queries import Query
 from orderd.dispatch.udp_sender import UdpSender
 from orderd.journal.memory import MemoryJournal
 from orderd.journal.writer import JournalWriter
+from orderd.link.handshake import Identity
 from orderd.link.report_intake import Delivery
-from orderd.link.sender import Connected, Identity, SenderSettings, SessionSender
+from orderd.link.sender import Connected, SenderSettings, SessionSender
 from orderd.runtime.addresses import Address
 from orderd.runtime.clock import SystemClock
 from orderd.runtime.datagrams import UdpSocket

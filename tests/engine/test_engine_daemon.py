@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orderd.link.sender import Identity, LinkState, SenderSettings, SessionSender
+from orderd.link.handshake import Identity
+from orderd.link.sender import LinkState, SenderSettings, SessionSender
 from orderd.wire.errors import WireError
 from tests.support.lossy_link import INSTRUMENTS
 from tests.support.matching import BUY, limit

@@ -12,7 +12,8 @@ from orderd.journal.errors import JournalFailed
 from orderd.journal.memory import MemoryJournal
 from orderd.journal.record import Payload
 from orderd.journal.writer import JournalWriter
-from orderd.link.sender import Identity, LinkState, SenderSettings, SessionSender
+from orderd.link.handshake import Identity
+from orderd.link.sender import LinkState, SenderSettings, SessionSender
 from orderd.runtime.addresses import Address
 from orderd.runtime.clock import SystemClock
 from orderd.runtime.datagrams import UdpSocket

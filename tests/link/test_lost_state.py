@@ -88,7 +88,7 @@ def test_an_engine_that_lost_what_it_told_after_a_hello_is_found_out() -> None:
         FrameType.HELLO,
         world.end.session,
         world.end.epoch,
-        world.end.link._hello_counter,
+        world.end.link._handshake.counter,
         ack=1,
         body=bodies.Hello(world.end.nonce, {}, 1472).encode(),
     )

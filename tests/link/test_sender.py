@@ -4,7 +4,8 @@ import pytest
 
 from engine.core import EngineLimits
 from orderd.link.errors import StrayFrame
-from orderd.link.sender import Disconnected, Identity, LinkState, SenderSettings, SessionSender
+from orderd.link.handshake import Identity
+from orderd.link.sender import Disconnected, LinkState, SenderSettings, SessionSender
 from orderd.wire import frames, tags
 from orderd.wire.bodies import BookReply, Reports, Welcome
 from orderd.wire.frames import Frame, FrameType

@@ -14,9 +14,10 @@ import attrs
 from engine.core import SLICE_RECORDS, EngineCore, EngineLimits
 from engine.inputs import CancelAllInput, Entry, OrdersInput, decode
 from engine.matcher import Matcher
+from orderd.link.handshake import Identity
 from orderd.link.report_intake import Delivery
 from orderd.link.report_log import ReportLog
-from orderd.link.sender import Event, Identity, LinkState, SenderSettings, SessionSender
+from orderd.link.sender import Event, LinkState, SenderSettings, SessionSender
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.wire.bodies import BookReply
 from orderd.wire.errors import WireError

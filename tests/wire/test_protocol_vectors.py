@@ -158,7 +158,7 @@ def test_every_value_is_named_on_the_page(head: str, enumeration: type[IntEnum])
 
 def test_limits_on_the_page_are_those_of_the_code() -> None:
     from engine.core import BOOK_DEPTH_MAX
-    from orderd.link import flights, receiver, replay_window, sender
+    from orderd.link import flights, handshake, receiver, replay_window, sender
     from orderd.runtime.instruments import INSTRUMENTS_MAX
 
     for value in (
@@ -175,6 +175,6 @@ def test_limits_on_the_page_are_those_of_the_code() -> None:
     assert f"at least {receiver.CREDIT_RECORDS_MIN}, or half" in PAGE
     assert f"at most {receiver.REPEATED_FRAMES_MAX} frames" in PAGE
     assert f"at most {receiver.POLLED_FRAMES_MAX} frames" in PAGE
-    assert f"remembers {sender.HELLOS_REMEMBERED})" in PAGE
+    assert f"remembers {handshake.HELLOS_REMEMBERED})" in PAGE
     assert flights.PACKET_THRESHOLD == 3
     assert (sender.HOLE_PATIENCE, sender.IDLE_POLL_MAX, sender.KEEPALIVE) == (0.0005, 0.25, 1.0)
