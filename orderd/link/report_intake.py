@@ -36,29 +36,36 @@ class ReportIntake:
         """Whether later reports arrived before the wanted one."""
         return bool(self._parked)
 
-    def receive(self, first: int, items: bytes, report_next: int) -> list[Delivery]:
-        """Well-formed ``items`` numbered from ``first``: what can be delivered now, in order."""
+    def receive(self, first: int, items: bytes, report_next: int, reports: int | None = None) -> list[Delivery]:
+        """Well-formed ``items`` numbered from ``first``: what can be delivered now, in order.
+
+        ``reports`` is how many logical reports they are, if the caller knows.
+        """
         self.known = max(self.known, report_next)
         if items:
-            self._park(first, items)
+            if reports is None:
+                reports = check_items(items)[1]
+            if first == self.wanted and not self._parked:
+                self.wanted = first + reports
+                self.known = max(self.known, self.wanted)
+                return [Delivery(first, items, reports)]
+            self._park(first, items, reports)
         deliveries = []
         while self._parked:
             first = min(self._parked)
             if first > self.wanted:
                 break
-            reports, items = self._parked.pop(first)
+            count, items = self._parked.pop(first)
             self._parked_bytes -= len(items)
-            if first + reports > self.wanted:
+            if first + count > self.wanted:
                 if first < self.wanted:
                     items = skip_reports(items, self.wanted - first)
-                delivery = Delivery(self.wanted, items, first + reports - self.wanted)
-                deliveries.append(delivery)
-                self.wanted = first + reports
+                deliveries.append(Delivery(self.wanted, items, first + count - self.wanted))
+                self.wanted = first + count
         self.known = max(self.known, self.wanted)
         return deliveries
 
-    def _park(self, first: int, items: bytes) -> None:
-        reports = check_items(items)[1]
+    def _park(self, first: int, items: bytes, reports: int) -> None:
         if first + reports <= self.wanted:
             return
         if first > self.wanted and self._parked_bytes + len(items) > self._parked_bytes_max:

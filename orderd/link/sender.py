@@ -347,7 +347,7 @@ class SessionSender:
             self._hello_along = False
         wanted = self.reports.wanted
         was_missing = self.reports.missing
-        deliveries = self.reports.receive(frame.first, body.items, body.report_next)
+        deliveries = self.reports.receive(frame.first, body.items, body.report_next, body.reports)
         if self.reports.wanted > wanted or (was_missing == 0 and self.reports.missing):
             self._progress_at = now
         if deliveries:

@@ -121,6 +121,8 @@ class Reports:
     bitmap: int
     report_next: int
     items: bytes
+    reports: int = attrs.field(default=0, eq=False)
+    """Logical reports in ``items``; told by :meth:`parse`."""
 
     def encode(self) -> bytes:
         return REPORTS.pack(self.largest, self.bitmap, self.report_next) + self.items
@@ -131,11 +133,11 @@ class Reports:
         if len(frame.body) < REPORTS.size:
             raise FrameError("REPORTS is cut short")
         largest, bitmap, report_next = REPORTS.unpack_from(frame.body)
-        reports = cls(largest, bitmap, report_next, frame.body[REPORTS.size :])
-        items, logical = check_items(reports.items)
-        if items != frame.count or (items and (frame.first == 0 or frame.first + logical > reports.report_next)):
+        data = frame.body[REPORTS.size :]
+        items, reports = check_items(data)
+        if items != frame.count or (items and (frame.first == 0 or frame.first + reports > report_next)):
             raise FrameError("REPORTS with an impossible count or number")
-        return reports
+        return cls(largest, bitmap, report_next, data, reports)
 
 
 @attrs.frozen
