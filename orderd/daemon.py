@@ -44,8 +44,8 @@ from orderd.runtime.notify import notify
 from orderd.runtime.settings import flatten
 
 APPLICATION: Final = b"orderd"
-REPORTS_LINGER_S: Final = 0.001
-"""How long reports alone wait for orders to be committed with."""
+REPORTS_LINGER_S: Final = 0.005
+"""How long reports that nobody waits for wait for orders to be committed with: one sync serves both."""
 FULL_RETRY_S: Final = 0.5
 DRAIN_SHARE: Final = 0.7
 """Of the time that a shutdown may take, what waiting for confirmations may use."""
@@ -128,7 +128,7 @@ class Daemon:
         self._left: list[Entry] = []
         """Entries that were taken for a commit that was not done."""
         self._staged = trio.Event()
-        self._orders_staged = trio.Event()
+        self._urgent = trio.Event()
         self._unconfirmed = AsyncValue(desk.unconfirmed)
         self._is_settled = AsyncValue(True)
         self._listener: Listener
@@ -185,8 +185,8 @@ class Daemon:
             await self._staged.wait()
             if not desk.has_orders_staged:
                 with trio.move_on_after(REPORTS_LINGER_S):
-                    await self._orders_staged.wait()
-            self._staged, self._orders_staged = trio.Event(), trio.Event()
+                    await self._urgent.wait()
+            self._staged, self._urgent = trio.Event(), trio.Event()
             entries, self._left = self._left, []
             if entries or desk.has_anything_staged:
                 await self._commit(entries or self.gateway.take_entries())
@@ -236,8 +236,8 @@ class Daemon:
     def _note_staged(self) -> None:
         """Something was taken in, or was just committed."""
         desk = self.gateway.desk
-        if desk.has_orders_staged:
-            self._orders_staged.set()
+        if desk.has_orders_staged or self.gateway.intake.wait_list.awaits_reports:
+            self._urgent.set()
         if desk.has_anything_staged:
             self._staged.set()
         self._unconfirmed.value = desk.unconfirmed

@@ -167,6 +167,11 @@ class WaitList:
                 found.append(waiter)
         return found
 
+    @property
+    def awaits_reports(self) -> bool:
+        """Whether somebody wants to read reports as soon as they are in the journal."""
+        return bool(self._by_mark[Mark.JOURNALED] or self._by_mark[Mark.EXECUTED])
+
     def next_deadline(self) -> float:
         """When somebody's patience ends; infinite if nobody's does, minus infinity if somebody can go on at once."""
         if any(heap and heap[0][0] <= mark for mark, heap in zip(self.marks, self._by_mark, strict=True)):
