@@ -19,6 +19,7 @@ from orderd.runtime.settings import load
 
 CONFIG_VARIABLE: Final = "ORDERD_ENGINE_CONFIG"
 SYSTEM_CONFIG: Final = Path("/etc/orderd/engine.toml")
+SEGMENT_BYTES_MIN: Final = 262_144
 
 
 def _check_timezone(name: str) -> str | None:
@@ -44,6 +45,8 @@ class EngineJournalSettings(JournalSettings):
     """``[journal]`` as orderd's, in another directory."""
 
     directory: str = fields.text("/var/lib/orderd-engine/journal", check_directory)
+    # One entry holds what one session sent in a round, up to about 130 kB with the largest datagrams.
+    segment_bytes: int = fields.integer(67_108_864, SEGMENT_BYTES_MIN, 2**32)
 
 
 @attrs.frozen

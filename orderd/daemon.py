@@ -26,7 +26,7 @@ from orderd.gateway import Gateway, GatewaySettings
 from orderd.info import daemon_info
 from orderd.intake.context import LiveSettings
 from orderd.intake.intake import IntakeLimits
-from orderd.intake.listener import Listener, bind
+from orderd.intake.listener import Listener, bind, unbind
 from orderd.intake.pending import Unfinished
 from orderd.journal import JournalWriter, RealDisk, open_journal
 from orderd.journal.errors import JournalError, JournalFull
@@ -275,7 +275,7 @@ async def run(settings: Settings) -> None:
         try:
             await _run_with_engine(settings, journal, listening, clock, entropy)
         finally:
-            listening.close()
+            unbind(listening, settings.listen.socket)
     finally:
         journal.close()
     log.info("stopped")

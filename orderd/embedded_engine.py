@@ -25,6 +25,8 @@ from orderd.runtime.log import get_logger
 RESTART_PAUSE_MIN_S: Final = 0.1
 RESTART_PAUSE_MAX_S: Final = 5.0
 HOPELESS_EXIT_CODES: Final = (2, 3)
+ENGINE_SEGMENT_BYTES_MIN: Final = 262_144
+"""The engine takes no less."""
 LOOPBACK: Final = Address("127.0.0.1", 0)
 
 log = get_logger("embedded")
@@ -112,7 +114,7 @@ def _settings_text(settings: Settings, directory: Path) -> str:
         f"directory = {shown(str(directory / 'journal'))}",
         f"durability = {shown(journal.durability)}",
         f"interval_ms = {journal.interval_ms}",
-        f"segment_bytes = {journal.segment_bytes}",
+        f"segment_bytes = {max(journal.segment_bytes, ENGINE_SEGMENT_BYTES_MIN)}",
         "[log]",
         f"format = {shown(settings.log.format)}",
         f"level = {shown(settings.log.level)}",

@@ -67,6 +67,13 @@ def bind(path: str, mode: int) -> socket.socket:
     return listening
 
 
+def unbind(listening: socket.socket, path: str) -> None:
+    """Close the socket that :func:`bind` made, and take its name away."""
+    # While it still listens, so that nobody else's can have the name.
+    Path(path).unlink(missing_ok=True)
+    listening.close()
+
+
 @attrs.define(eq=False)
 class _Peer:
     """A connected client's socket and tasks."""

@@ -1,6 +1,8 @@
 """A daemon's process from the outside: how it is run, and how it ends with one line and an exit code."""
 
 import gc
+import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import NoReturn
@@ -24,6 +26,7 @@ def run_daemon(
     traceback.
     """
     _tune_collector()
+    _end_at_once_on_signals()
     try:
         trio.run(main)
     except BaseException as error:
@@ -44,6 +47,12 @@ def _tune_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 1_000_000)
+
+
+def _end_at_once_on_signals() -> None:
+    """Until the daemon listens for signals itself, it has promised nothing to anybody and can just go."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -1,0 +1,5 @@
+"""``python -m orderd.ctl`` is ``orderctl``."""
+
+from orderd.ctl.cli import main
+
+main()
