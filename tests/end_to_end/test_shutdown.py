@@ -130,7 +130,7 @@ def _has_open(pid: int, part: str) -> bool:
 def test_a_signal_before_readiness_ends_with_exit_code_0_too(shared: Site) -> None:
     # It waits for the journal's lock, which another engine has.
     words = ["engine", *shared.engine_words(), "--embedded"]
-    waiting = subprocess.Popen([sys.executable, "-m", *words], stdin=subprocess.PIPE, cwd=shared.directory)
+    waiting = subprocess.Popen([sys.executable, "-m", *words], stdin=subprocess.PIPE)
     try:
         wait_until(lambda: _has_open(waiting.pid, "/ej/"), "it is at the lock")
         waiting.terminate()
