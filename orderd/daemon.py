@@ -209,6 +209,7 @@ class Daemon:
         # The commit task does it, or finds and tells what is wrong with the journal.
         self._left = entries
         self._staged.set()
+        self._urgent.set()
 
     def _after_commit(self) -> None:
         self.gateway.committed()
