@@ -247,9 +247,11 @@ class Daemon:
     def _deliver(self, deliveries: list[Delivery]) -> None:
         if deliveries:
             self.gateway.deliver(deliveries)
-            self._note_staged()
+        # First of all those who wait are told; the journal is the next commit's business.
         self._listener.wake()
-        self.gateway.desk.trim()
+        if deliveries:
+            self._note_staged()
+            self.gateway.desk.trim()
 
     def _connected(self, event: Connected) -> None:
         self.gateway.connected(event)

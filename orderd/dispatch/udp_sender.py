@@ -81,13 +81,18 @@ class UdpSender:
 
         Raises :class:`~orderd.link.errors.LinkError` when the link is at its end.
         """
-        self.flush(self._clock.monotonic())
-        while True:
-            with trio.CancelScope() as self._scope:
-                self._scope.deadline = self._wake_at()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_time)
+            while True:
                 await self._socket.wait_readable()
-            self._receive()
+                self._receive()
+                self.flush(self._clock.monotonic())
+
+    async def _keep_time(self) -> None:
+        while True:
             self.flush(self._clock.monotonic())
+            with trio.CancelScope(deadline=self._wake_at()) as self._scope:
+                await trio.sleep_forever()
 
     def flush(self, now: float) -> None:
         """Send all that is due, and see to it that the task wakes in time."""
