@@ -1,5 +1,6 @@
 """How orders, executions, batches and books read in a reply. Pure."""
 
+from functools import lru_cache
 from typing import Final
 
 from orderd.intake.replies import array_header, bulk, integer, pairs_header
@@ -7,13 +8,13 @@ from orderd.orders.batches import Batch
 from orderd.orders.desk import Desk
 from orderd.orders.executions import Execution
 from orderd.orders.table import IS_DONE, Path, unpack
-from orderd.runtime.instruments import Instrument
+from orderd.runtime.instruments import INSTRUMENTS_MAX, Instrument
 from orderd.wire.bodies import Level
 from orderd.wire.records import FLAG_SELL, TEXT_NUMBER
 from orderd.wire.reports import ExecType, OrderStatus, Reason
 
 _SIDES: Final = (bulk(b"BUY"), bulk(b"SELL"))
-_PATHS: Final = {Path.NONE: bulk(b"none"), Path.UDP: bulk(b"udp"), Path.GRPC: bulk(b"grpc")}
+_PATHS: Final = {int(path): bulk(path.name.lower().encode()) for path in Path}
 _STATUSES: Final = {int(s): bulk(s.name.encode()) for s in OrderStatus}
 _REASONS: Final = {int(r): bulk(r.name.encode()) for r in Reason}
 _KEYS: Final = {
@@ -58,6 +59,11 @@ UNKNOWN: Final = _STATUSES[OrderStatus.UNKNOWN]
 TOO_LATE: Final = _REASONS[Reason.TOO_LATE]
 
 
+@lru_cache(maxsize=INSTRUMENTS_MAX)
+def _symbol(symbol: str) -> bytes:
+    return bulk(symbol.encode())
+
+
 def request_reason(reason: int) -> bytes | None:
     """Why a cancel or replace of an order that was there did not come through; None if it did."""
     if reason == Reason.UNKNOWN_ORDER:
@@ -94,14 +100,14 @@ def order_pairs(
     pairs = _ORDER % (
         bulk(cl_ord_id or b""),
         bulk(b"%d" % order_id),
-        bulk(instrument.symbol.encode()),
+        _symbol(instrument.symbol),
         _SIDES[flags & FLAG_SELL],
         status or _STATUSES[status_byte],
         bulk(instrument.format_quantity(quantity)),
         bulk(instrument.format_quantity(cum)),
         bulk(instrument.format_quantity(0 if IS_DONE[status_byte] else quantity - cum)),
         average,
-        _PATHS[Path(page.path[row])],
+        _PATHS[page.path[row]],
     )
     if reason is None:
         return pairs_header(10, protocol) + pairs
@@ -121,14 +127,14 @@ def queued_pairs(desk: Desk, protocol: int, order_id: int) -> bytes:
     return pairs_header(10, protocol) + _ORDER % (
         bulk(cl_ord_id or b""),
         bulk(b"%d" % order_id),
-        bulk(instrument.symbol.encode()),
+        _symbol(instrument.symbol),
         _SIDES[flags & FLAG_SELL],
         QUEUED,
         lots,
         bulk(instrument.format_quantity(0)),
         lots,
         _ZERO,
-        _PATHS[Path.NONE],
+        _PATHS[int(Path.NONE)],
     )
 
 
