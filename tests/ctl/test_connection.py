@@ -12,6 +12,7 @@ import pytest
 from orderd.ctl.connection import Connection, Stream, default_socket
 from orderd.ctl.errors import ReplyError, Unreachable
 from tests.support.fake_orderd import FakeOrderd
+from tests.support.needs import missing
 
 
 @pytest.fixture
@@ -129,8 +130,9 @@ class Scripted:
         self._listener.close()
 
 
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
 def test_it_speaks_resp3_with_a_real_redis(tmp_path: Path) -> None:
+    if shutil.which("redis-server") is None:
+        missing("redis-server is not installed")
     path = tmp_path / "redis.sock"
     server = subprocess.Popen(
         ["redis-server", "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(tmp_path)],

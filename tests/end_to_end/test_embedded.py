@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.accounts import account_of
 from tests.support.load import Load, check_exactly_once, wait_for_progress
+from tests.support.needs import missing
 from tests.support.processes import Process, Site, wait_until
 from tests.support.resp_client import RespClient
 
@@ -110,7 +111,7 @@ def plain(tmp_path: Path) -> Iterator[Process]:
 
 def test_without_any_settings_it_runs_with_an_engine_of_its_own(plain: Process, tmp_path: Path) -> None:
     if Path("/etc/orderd/orderd.toml").exists():
-        pytest.skip("this machine has settings for orderd, which would be taken")
+        missing("this machine has settings for orderd, which would be taken")
     plain.launch()
     plain.wait_for_log("UDP_ENABLED")
     with RespClient(tmp_path / "run" / "orderd" / "orderd.sock") as client:

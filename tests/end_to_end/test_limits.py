@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from tests.support.accounts import account_of
+from tests.support.needs import missing
 from tests.support.processes import Site, wait_until
 from tests.support.resp_client import RespError
 
@@ -60,7 +61,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", os.fspath(path)], capture_output=True, check=False
     )
     if mounted.returncode:
-        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+        missing(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
     yield path
     subprocess.run(["umount", "--lazy", os.fspath(path)], check=True)
 

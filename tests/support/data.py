@@ -3,17 +3,13 @@
 import os
 from pathlib import Path
 
-import pytest
+from tests.support.needs import missing
 
 
 def data_directory(*parts: str) -> Path:
     """``$ORDERD_TEST_DATA`` and what is below it. Skips the test where it is absent; fails it with ``CI=true``."""
     root = os.environ.get("ORDERD_TEST_DATA", "")
     path = Path(root, *parts)
-    if root and path.exists():
-        return path
-    problem = f"{path} does not exist" if root else "ORDERD_TEST_DATA is not set"
-    text = f"test data is needed: {problem}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(text)
-    pytest.skip(text)
+    if not root or not path.exists():
+        missing(f"test data is needed: {f'{path} does not exist' if root else 'ORDERD_TEST_DATA is not set'}")
+    return path

@@ -9,13 +9,12 @@ point; ``#`` a comment. The trades it must give lie beside it as ``taker_seq,mak
 import csv
 import gzip
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import attrs
-import pytest
+
+from tests.support.data import data_directory
 
 FLOWS = ("AMZN1.merged", "MSFT50.merged", "ES20231225.part1")
 
@@ -44,17 +43,6 @@ class ExpectedTrade:
     maker_id: int
     price: int
     size: int
-
-
-def data_directory() -> Path:
-    """Where the test data is. Without it, a test fails in CI and is skipped elsewhere."""
-    name = os.environ.get("ORDERD_TEST_DATA", "")
-    if name and Path(name).is_dir():
-        return Path(name)
-    text = "ORDERD_TEST_DATA does not name the directory of the market flows and scenarios"
-    if os.environ.get("CI") == "true":
-        pytest.fail(text)
-    pytest.skip(text)
 
 
 def read_commands(flow: str) -> Iterator[Command]:
