@@ -28,7 +28,6 @@ from orderd.wire.tags import SECRET_BYTES
 
 APPLICATION: Final = b"engine"
 EMBEDDED_LOCK_WAIT_S: Final = 10.0
-REPLAYED_BETWEEN_LOGS: Final = 1_000_000
 
 log = get_logger("engine")
 

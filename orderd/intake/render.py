@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Final
 
-from orderd.intake.replies import array_header, bulk, integer, pairs_header
+from orderd.intake.replies import array_header, bulk, pairs_header
 from orderd.orders.batches import Batch
 from orderd.orders.desk import Desk
 from orderd.orders.executions import Execution
@@ -206,8 +206,3 @@ def instrument_pairs(protocol: int, instrument: Instrument) -> bytes:
     """``symbol``, ``id``, ``tick``, ``lot``."""
     values = {"symbol": instrument.symbol, "id": str(instrument.id), "tick": instrument.tick, "lot": instrument.lot}
     return pairs_header(len(values), protocol) + b"".join(_KEYS[k] + bulk(v.encode()) for k, v in values.items())
-
-
-def numbers(values: list[int]) -> bytes:
-    """An array of integers."""
-    return array_header(len(values)) + b"".join(map(integer, values))

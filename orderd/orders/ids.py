@@ -15,7 +15,6 @@ from typing import Final
 from orderd.orders.checks import CheckedBatch
 from orderd.wire.records import TEXT_NUMBER
 
-ID_BYTES_MAX: Final = 64
 RUN_MIN: Final = 16
 """Fewer numbers are kept one by one."""
 _ID: Final = re.compile(rb"[!-~]{1,64}")

@@ -15,10 +15,7 @@ offset type   field       meaning
 
 import struct
 from enum import IntEnum
-from typing import Final, NewType
-
-Number = NewType("Number", int)
-Sequence = NewType("Sequence", int)
+from typing import Final
 
 RECORD: Final = struct.Struct("<QqQIHBB")
 RECORD_BYTES: Final = RECORD.size
