@@ -119,17 +119,18 @@ def test_an_engine_with_an_older_journal_halts_orderd_with_both_numbers(site: Si
 def test_a_journal_that_lost_its_end_halts_orderd_with_both_numbers(site: Site) -> None:
     with site.client() as client:
         client.call("ORDER.NEW", "a", *LIMIT)
-    site.orderd.terminate()
-    shutil.copytree(site.directory / "oj", site.directory / "older")
-    site.start_orderd()
-    with site.client() as client:
-        assert client.call("ORDER.NEW", "b", *LIMIT)["order_id"] == "2"
+        wait_until(lambda: client.info()["executions_last_id"] == "1", "its report is in the journal")
+        # Of the same start, so that it is not fenced off for being older.
+        shutil.copytree(site.directory / "oj", site.directory / "older")
+        for number in range(3):
+            client.call("ORDER.NEW", f"b{number}", *LIMIT)
+        wait_until(lambda: client.info()["executions_last_id"] == "4", "their reports are, too")
     site.orderd.kill()
     shutil.rmtree(site.directory / "oj")
     os.rename(site.directory / "older", site.directory / "oj")
-    # The copy knows an earlier start than the engine does: its first try is fenced, whatever else it lacks.
     site.launch_orderd()
-    ends_with_one_line(site, 3)
+    # Either "executed below 5, the journal ends below 2", or so many reports "were acknowledged, the journal has ...".
+    ends_with_one_line(site, 3, "the journal", "below 2")
 
 
 def test_a_copied_journal_is_fenced_off(make_site: MakeSite, site: Site) -> None:
