@@ -210,6 +210,7 @@ class Daemon:
         self._left = entries
         self._staged.set()
         self._urgent.set()
+        self._note_progress()
 
     def _after_commit(self) -> None:
         self.gateway.committed()
@@ -241,8 +242,12 @@ class Daemon:
             self._urgent.set()
         if desk.has_anything_staged:
             self._staged.set()
-        self._unconfirmed.value = desk.unconfirmed
-        self._is_settled.value = desk.is_settled
+        self._note_progress()
+
+    def _note_progress(self) -> None:
+        """For :meth:`_stop`, which waits until nothing is under way."""
+        self._unconfirmed.value = self.gateway.desk.unconfirmed
+        self._is_settled.value = self.gateway.desk.is_settled
 
     def _deliver(self, deliveries: list[Delivery]) -> None:
         if deliveries:
