@@ -11,6 +11,7 @@ close. A kill in the middle of any of it loses nothing.
 import contextlib
 import signal
 import socket
+from math import inf
 from typing import Final
 
 import trio
@@ -128,7 +129,10 @@ class Daemon:
         self._left: list[Entry] = []
         """Entries that were taken for a commit that was not done."""
         self._staged = trio.Event()
-        self._urgent = trio.Event()
+        """Set when the commit task has something to do at once."""
+        self._reports_due = inf
+        """When reports that nobody waits for are committed although no order came along."""
+        self._waiting = trio.CancelScope()
         self._unconfirmed = AsyncValue(desk.unconfirmed)
         self._is_settled = AsyncValue(True)
         self._listener: Listener
@@ -180,15 +184,12 @@ class Daemon:
             self.udp.say_goodbye()
 
     async def _commit_forever(self) -> None:
-        desk = self.gateway.desk
         while True:
-            await self._staged.wait()
-            if not desk.has_orders_staged:
-                with trio.move_on_after(REPORTS_LINGER_S):
-                    await self._urgent.wait()
-            self._staged, self._urgent = trio.Event(), trio.Event()
+            with trio.CancelScope(deadline=self._reports_due) as self._waiting:
+                await self._staged.wait()
+            self._staged, self._reports_due = trio.Event(), inf
             entries, self._left = self._left, []
-            if entries or desk.has_anything_staged:
+            if entries or self.gateway.desk.has_anything_staged:
                 await self._commit(entries or self.gateway.take_entries())
                 self._after_commit()
 
@@ -209,7 +210,6 @@ class Daemon:
         # The commit task does it, or finds and tells what is wrong with the journal.
         self._left = entries
         self._staged.set()
-        self._urgent.set()
         self._note_progress()
 
     def _after_commit(self) -> None:
@@ -238,11 +238,16 @@ class Daemon:
     def _note_staged(self) -> None:
         """Something was taken in, or was just committed."""
         desk = self.gateway.desk
-        if desk.has_orders_staged or self.gateway.intake.wait_list.awaits_reports:
-            self._urgent.set()
-        if desk.has_anything_staged:
+        if desk.has_orders_staged or (desk.has_anything_staged and self.gateway.intake.wait_list.awaits_reports):
             self._staged.set()
+        elif not desk.has_anything_staged:
+            self._commit_reports_by(inf)
+        elif self._reports_due == inf:
+            self._commit_reports_by(self.clock.monotonic() + REPORTS_LINGER_S)
         self._note_progress()
+
+    def _commit_reports_by(self, time: float) -> None:
+        self._reports_due = self._waiting.deadline = time
 
     def _note_progress(self) -> None:
         """For :meth:`_stop`, which waits until nothing is under way."""
