@@ -60,7 +60,7 @@ def test_nothing_is_sent_or_shown_before_its_commit() -> None:
     client.send("ORDER.NEW", "a", "AAPL", "BUY", 1, "LIMIT", "1.00")
     client.send("ORDER.BATCH", "B", batch_of(100, ["N"] * 20))
     site.pump()
-    asked = (
+    asked: tuple[tuple[bytes | str | int, ...], ...] = (
         ("ORDER.STATUS", "a"), ("ORDER.NEW", "a", "AAPL", "BUY", 1, "LIMIT", "1.00"),
         ("ORDER.NEW", "a", "AAPL", "BUY", 2, "LIMIT", "1.00"), ("ORDER.BATCH", "B", batch_of(100, ["N"])),
         ("ORDER.BATCH", "C", batch_of(119, ["N"])), ("ORDER.NEW", "100", "AAPL", "BUY", 9, "LIMIT", "1.00"),
