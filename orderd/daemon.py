@@ -11,6 +11,7 @@ close. A kill in the middle of any of it loses nothing.
 import contextlib
 import signal
 import socket
+from collections.abc import Callable
 from math import inf
 from typing import Final
 
@@ -25,7 +26,7 @@ from orderd.dispatch.udp_sender import UdpSender
 from orderd.embedded_engine import EmbeddedEngine
 from orderd.gateway import Gateway, GatewaySettings
 from orderd.info import daemon_info
-from orderd.intake.context import LiveSettings
+from orderd.intake.context import BookQuery, LiveSettings
 from orderd.intake.intake import IntakeLimits
 from orderd.intake.listener import Listener, bind, unbind
 from orderd.intake.pending import Unfinished
@@ -267,10 +268,10 @@ class Daemon:
         self.gateway.connected(event)
         self._note_staged()
 
-    def _ask_book(self, instrument: int, depth: int, done: object) -> None:
+    def _ask_book(self, instrument: int, depth: int, done: Callable[[BookQuery], None]) -> None:
         now = self.clock.monotonic()
         expires_at = now + self.gateway.live.reply_timeout
-        self.udp.books.ask(Query(instrument, depth, expires_at, done))  # type: ignore[arg-type]
+        self.udp.books.ask(Query(instrument, depth, expires_at, done))
         self.udp.flush(now)
 
 
