@@ -1,7 +1,5 @@
 """Batches, executions and the book, as clients see them, with a real engine behind."""
 
-import pytest
-
 from orderd.dispatch.book_queries import QUERIES_MAX
 from orderd.intake.order_replies import EXECUTIONS_AT_ONCE
 from orderd.orders.desk import RESERVED_FIRST
@@ -13,16 +11,6 @@ ORDER = ("ORDER.NEW", "a", "AAPL", "BUY", 100, "LIMIT", "187.25")
 
 def new(number: int, side: int, quantity: int, price: int, *, instrument: int = 1) -> bytes:
     return RECORD.pack(number, price, quantity, instrument, 0, Kind.NEW, side)
-
-
-@pytest.fixture
-def site() -> Site:
-    return Site()
-
-
-@pytest.fixture
-def client(site: Site) -> Client:
-    return site.connect()
 
 
 def test_a_batch_tells_how_it_came_out_each_time(site: Site, client: Client) -> None:

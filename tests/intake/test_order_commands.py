@@ -17,16 +17,6 @@ def new(number: int, side: int, quantity: int, price: int, *, instrument: int = 
     return RECORD.pack(number, price, quantity, instrument, 0, Kind.NEW, side)
 
 
-@pytest.fixture
-def site() -> Site:
-    return Site()
-
-
-@pytest.fixture
-def client(site: Site) -> Client:
-    return site.connect()
-
-
 # --- ORDER.NEW --------------------------------------------------------------------------------------------------------
 
 

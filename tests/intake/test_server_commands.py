@@ -2,21 +2,9 @@
 
 from typing import Any
 
-import pytest
-
 from orderd import __version__
 from orderd.intake.command_table import TABLE
 from tests.support.site import Client, Site, pairs_of, site_settings
-
-
-@pytest.fixture
-def site() -> Site:
-    return Site()
-
-
-@pytest.fixture
-def client(site: Site) -> Client:
-    return site.connect()
 
 
 def text(reply: Any) -> str:

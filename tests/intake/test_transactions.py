@@ -1,7 +1,6 @@
 """MULTI, EXEC, DISCARD: queued, then handed over in one piece; wrong ones are refused as Redis does."""
 
 import hiredis
-import pytest
 
 from orderd.intake.intake import TRANSACTION_QUERIES
 from orderd.orders.entries import EntryKind, Orders, decode
@@ -9,16 +8,6 @@ from tests.support.site import Client, Site, pairs_of, site_settings
 
 A = ("ORDER.NEW", "a", "AAPL", "BUY", 1, "LIMIT", "1.00")
 B = ("ORDER.NEW", "b", "AAPL", "SELL", 1, "LIMIT", "1.00")
-
-
-@pytest.fixture
-def site() -> Site:
-    return Site()
-
-
-@pytest.fixture
-def client(site: Site) -> Client:
-    return site.connect()
 
 
 def test_commands_are_queued_and_done_together_in_one_journal_record(site: Site, client: Client) -> None:
