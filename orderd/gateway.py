@@ -19,8 +19,8 @@ from orderd.link.report_intake import Delivery
 from orderd.link.sender import Connected, SenderSettings, SessionSender
 from orderd.orders.desk import Desk, DeskLimits
 from orderd.orders.entries import Entry
-from orderd.orders.table import Path
 from orderd.runtime.instruments import InstrumentTable
+from orderd.wire.paths import Path
 
 
 @attrs.frozen

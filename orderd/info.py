@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from orderd import __version__
 from orderd.intake.context import Info
 from orderd.intake.server_commands import MODE_OF
-from orderd.orders.table import Path
+from orderd.wire.paths import Path
 
 if TYPE_CHECKING:
     from orderd.daemon import Daemon

@@ -7,9 +7,10 @@ from orderd.intake.replies import array_header, bulk, pairs_header
 from orderd.orders.batches import Batch
 from orderd.orders.desk import Desk
 from orderd.orders.executions import Execution
-from orderd.orders.table import IS_DONE, Path, unpack
+from orderd.orders.table import IS_DONE, unpack
 from orderd.runtime.instruments import INSTRUMENTS_MAX, Instrument
 from orderd.wire.bodies import Level
+from orderd.wire.paths import Path
 from orderd.wire.records import FLAG_SELL, TEXT_NUMBER
 from orderd.wire.reports import ExecType, OrderStatus, Reason
 

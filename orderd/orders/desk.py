@@ -25,8 +25,9 @@ from orderd.orders.executions import Chunk, ExecutionLog
 from orderd.orders.ids import IdIndex, as_number
 from orderd.orders.outcomes import OutcomeCounters, Outcomes
 from orderd.orders.restoring import restore_orders
-from orderd.orders.table import OrderTable, Path, is_order, unpack
+from orderd.orders.table import OrderTable, is_order, unpack
 from orderd.runtime.instruments import InstrumentTable
+from orderd.wire.paths import Path
 from orderd.wire.records import RECORD, RECORD_BYTES, TEXT_NUMBER, Kind
 from orderd.wire.reports import check_items
 

@@ -8,7 +8,8 @@ from orderd.link.report_intake import Delivery
 from orderd.orders.batches import BatchLedger
 from orderd.orders.errors import ReportMismatch
 from orderd.orders.executions import Chunk
-from orderd.orders.table import ANSWERED, OrderTable, Path, is_order
+from orderd.orders.table import ANSWERED, OrderTable, is_order
+from orderd.wire.paths import Path
 from orderd.wire.records import TEXT_NUMBER
 from orderd.wire.reports import FLAG_FINAL, FLAG_TAKER, FULL, FULL_BYTES, RANGE, RANGE_BYTES, ExecType
 

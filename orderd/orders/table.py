@@ -10,10 +10,10 @@ are open or unconfirmed are never forgotten: when their page goes, they move to 
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from enum import IntEnum
 from itertools import groupby
 from typing import Final
 
+from orderd.wire.paths import Path
 from orderd.wire.records import RECORD, RECORD_BYTES, Kind
 from orderd.wire.reports import OrderStatus
 
@@ -43,14 +43,6 @@ IS_OPEN: Final = bytes(
 
 _MAY_TRADE: Final = bytes(int(s == OrderStatus.QUEUED or IS_OPEN[s]) for s in range(256))
 """Open, or not known to be anything else yet."""
-
-
-class Path(IntEnum):
-    """What carried the first confirmation."""
-
-    NONE = 0
-    UDP = 1
-    GRPC = 2
 
 
 _NEW_RUN: Final = bytes((NEW,)) * PAGE_ROWS

@@ -12,6 +12,7 @@ from hashlib import blake2b
 from typing import Final
 
 from orderd.wire.errors import TagError
+from orderd.wire.paths import Path
 
 TAG_BYTES: Final = 16
 SECRET_BYTES: Final = 32
@@ -27,13 +28,18 @@ class Direction(IntEnum):
     TO_ORDERD = 1
 
 
-def derive_key(secret: bytes, session: int, epoch: int, nonce: int, boot: int, direction: Direction) -> bytes:
-    """The 32-byte key for one direction of a connection.
+def derive_key(
+    secret: bytes, session: int, epoch: int, nonce: int, boot: int, direction: Direction, path: Path = Path.UDP
+) -> bytes:
+    """The 32-byte key for one direction of a connection over ``path``, which is UDP or GRPC.
+
+    Each path counts its packets for itself, so a frame of one never fits on the other.
 
     Frames of the handshake (HELLO, WELCOME, REFUSE) are tagged before both ends know nonce and boot number: both are 0
     there, and the epoch too.
     """
-    context = _CONTEXT.pack(session, nonce, boot, epoch, direction)
+    over_grpc = path is Path.GRPC
+    context = _CONTEXT.pack(session, nonce, boot, epoch, direction + 2 * over_grpc)
     return blake2b(context, key=secret, digest_size=32, person=_PERSON).digest()
 
 

@@ -6,7 +6,8 @@ from orderd.link.report_intake import Delivery
 from orderd.orders.batches import BatchLedger
 from orderd.orders.errors import ReportMismatch
 from orderd.orders.outcomes import Outcomes
-from orderd.orders.table import OrderTable, Path
+from orderd.orders.table import OrderTable
+from orderd.wire.paths import Path
 from orderd.wire.records import RECORD, Kind
 from orderd.wire.reports import ExecType, OrderStatus, Report, encode_full, encode_range
 

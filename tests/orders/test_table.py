@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderd.orders import table as table_module
-from orderd.orders.table import ANSWERED, IS_DONE, IS_OPEN, OrderTable, Path, is_order, unpack
+from orderd.orders.table import ANSWERED, IS_DONE, IS_OPEN, OrderTable, is_order, unpack
+from orderd.wire.paths import Path
 from orderd.wire.records import RECORD, RECORD_BYTES, Kind
 from orderd.wire.reports import OrderStatus
 
