@@ -4,7 +4,7 @@ import os
 import platform
 import sys
 
-from benchmarks import bench_intake, bench_matcher, bench_site
+from benchmarks import bench_intake, bench_matcher, bench_roads, bench_site
 
 
 def main() -> None:
@@ -14,6 +14,7 @@ def main() -> None:
     print(f"{os.cpu_count()} x {model}, Linux {platform.release()}, Python {platform.python_version()}")
     for title, module in (
         ("The whole way", bench_site),
+        ("Both roads to the engine", bench_roads),
         ("Text orders through intake and desk, without sockets and disk", bench_intake),
         ("The matcher alone", bench_matcher),
     ):

@@ -13,12 +13,14 @@ import hiredis
 
 from orderd.dispatch.batching import BatchingSettings
 from orderd.gateway import Gateway, GatewaySettings
+from orderd.intake.access import Peer
 from orderd.intake.context import LiveSettings
 from orderd.intake.intake import IntakeLimits
 from orderd.link.report_intake import Delivery
-from orderd.link.sender import SenderSettings
+from orderd.link.terms import SenderSettings
 from orderd.orders.desk import DeskLimits, Mode
 from orderd.runtime.instruments import Instrument, InstrumentTable
+from orderd.wire.paths import Path
 from orderd.wire.reports import encode_range
 
 ORDERS: Final = 100_000
@@ -59,6 +61,16 @@ def _parse(chunks: list[bytes]) -> None:
             pass
 
 
+class _NoControl:
+    """Nobody changes settings here."""
+
+    def set_mode(self, mode: Mode, by: str) -> None:
+        raise NotImplementedError
+
+    def ask_reload(self, by: str, done: Callable[[str | None], None]) -> None:
+        raise NotImplementedError
+
+
 def _gateway(mode: Mode) -> Gateway:
     settings = GatewaySettings(
         instruments=InstrumentTable([Instrument("AAPL", 1, "0.01", "1")]),
@@ -66,15 +78,17 @@ def _gateway(mode: Mode) -> Gateway:
         link=SenderSettings(),
         batching=BatchingSettings(),
         intake=IntakeLimits(),
-        shown={},
     )
     gateway = Gateway(
         settings,
         LiveSettings(mode, 5.0),
+        _NoControl(),
         journal_room=lambda: 1 << 40,
         room_reserved=0,
         info=dict,
         ask_book=lambda *_: None,
+        monotonic=lambda: 0.0,
+        time_ns=lambda: 0,
     )
     gateway.restore([], 1)
     gateway.open_link(1, 1, b"")
@@ -83,7 +97,7 @@ def _gateway(mode: Mode) -> Gateway:
 
 def _run(chunks: list[bytes], mode: Mode) -> None:
     gateway = _gateway(mode)
-    connection = gateway.intake.connect("bench", 0.0)
+    connection = gateway.intake.connect(Peer(1, 0), 0.0)
     assert not isinstance(connection, bytes)
     desk, report = gateway.desk, 1
     for chunk in chunks:
@@ -93,7 +107,7 @@ def _run(chunks: list[bytes], mode: Mode) -> None:
         gateway.intake.wake(0.0)
         first = desk.outcomes.confirmed_end
         count = desk.committed_end - first
-        gateway.deliver([Delivery(report, encode_range(first, count, 0, final=True), count)])
+        gateway.deliver([Delivery(report, encode_range(first, count, 0, final=True), count)], Path.UDP)
         report += count
         gateway.intake.wake(0.0)
         desk.trim()

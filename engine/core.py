@@ -30,6 +30,8 @@ from orderd.link.receiver import SessionReceiver
 from orderd.runtime.instruments import InstrumentTable
 from orderd.wire import bodies, frames, tags
 from orderd.wire.frames import Frame, FrameType
+from orderd.wire.paths import Path
+from orderd.wire.probes import Probe
 from orderd.wire.records import RECORD_BYTES
 from orderd.wire.reports import Reason
 from orderd.wire.tags import Direction
@@ -59,6 +61,8 @@ class EngineCounters:
 
     orders: int = 0
     frames: int = 0
+    probes: int = 0
+    """Those that came over UDP and were answered."""
 
 
 @attrs.define
@@ -86,7 +90,8 @@ class EngineCore:
         self._entries: list[Entry] = []
         self._active: dict[int, _Participant] = {}  # sessions of this round, by id
         self._replies: list[Datagram] = []
-        self._requests: list[tuple[_Participant, bodies.BookRequest, Address]] = []
+        self._requests: list[tuple[SessionReceiver, bodies.BookRequest, Address, Path]] = []
+        self._probes: list[tuple[Frame, Probe, Address]] = []
 
     # --- start --------------------------------------------------------------------------------------------------------
 
@@ -129,7 +134,7 @@ class EngineCore:
             if start:
                 yield
             part = view[start * RECORD_BYTES : (start + SLICE_RECORDS) * RECORD_BYTES]
-            self.matcher.apply(participant.orders, first + start, part, time_ns)
+            yield from self.matcher.apply_in_steps(participant.orders, first + start, part, time_ns)
 
     def _participant_of(self, session: int) -> _Participant:
         participant = self._participants.get(session)
@@ -162,23 +167,30 @@ class EngineCore:
 
     # --- a round ------------------------------------------------------------------------------------------------------
 
-    def receive(self, datagram: bytes, address: Address) -> None:
-        """Take a datagram in. Raises a :class:`~orderd.wire.errors.WireError` for what is to be counted and dropped."""
+    def receive(self, datagram: bytes, address: Address, path: Path = Path.UDP) -> None:
+        """Take a frame in that came over ``path``; it is answered to ``address``.
+
+        Raises a :class:`~orderd.wire.errors.WireError` for what is to be counted and dropped.
+        """
         frame = frames.parse(datagram)
         if frame.type is FrameType.HELLO:
             tags.handshake_sealer(self._secret, frame.session, Direction.TO_ENGINE).check(datagram)
             self._hello(frame, address)
+            return
+        if frame.type is FrameType.PROBE:
+            tags.handshake_sealer(self._secret, frame.session, Direction.TO_ENGINE).check(datagram)
+            self._probe(frame, address, path)
             return
         participant = self._participants.get(frame.session)
         if participant is None:
             raise StrayFrame("no such session")
         if frame.type not in (FrameType.ORDERS, FrameType.POLL, FrameType.BYE, FrameType.BOOK_REQUEST):
             raise StrayFrame("not a frame that orderd sends")
-        participant.receiver.receive(frame, datagram, address)
+        participant.receiver.receive(frame, datagram, address, path)
         self.counters.frames += 1
         self._active[frame.session] = participant
         if frame.type is FrameType.BOOK_REQUEST:
-            self._requests.append((participant, bodies.BookRequest.parse(frame.body), address))
+            self._requests.append((participant.receiver, bodies.BookRequest.parse(frame.body), address, path))
 
     def execute(self, now_ns: int) -> Iterator[None]:
         """Execute all that is ready, a slice at a time.
@@ -208,13 +220,13 @@ class EngineCore:
 
     def answers(self) -> list[Datagram]:
         """All that the round has to tell; it ends with this."""
+        self._answer_probes()
         out, self._replies = self._replies, []
         for participant in self._active.values():
-            address = participant.receiver.address
-            out += [(address, datagram) for datagram in participant.receiver.answers()]
+            out += participant.receiver.answers()
         self._active.clear()
-        for participant, request, address in self._requests:
-            out += [(address, datagram) for datagram in self._book_reply(participant.receiver, request)]
+        for receiver, request, address, path in self._requests:
+            out += [(address, receiver.book_reply(path, part)) for part in self._book_parts(receiver, request)]
         self._requests.clear()
         return out
 
@@ -282,6 +294,21 @@ class EngineCore:
         body = bodies.Refuse(nonce, code, detail).encode()
         self._reply(Frame(FrameType.REFUSE, frame.session, frame.epoch, ack=frame.counter, body=body), address)
 
+    def _probe(self, frame: Frame, address: Address, path: Path) -> None:
+        probe = Probe.parse(frame.body)
+        self.counters.probes += path is Path.UDP
+        if frame.version != frames.VERSION:
+            self._refuse(frame, probe.nonce, bodies.Refusal.VERSION, frames.VERSION, address)
+        else:
+            self._probes.append((frame, probe, address))
+
+    def _answer_probes(self) -> None:
+        # Only now, since they tell the time of their round.
+        for frame, probe, address in self._probes:
+            body = probe.reply(self.engine_id, self.boot, self._last_time_ns, self.counters.probes).encode()
+            self._reply(Frame(FrameType.PROBE_REPLY, frame.session, frame.epoch, ack=frame.counter, body=body), address)
+        self._probes.clear()
+
     def _reply(self, frame: Frame, address: Address) -> None:
         sealer = tags.handshake_sealer(self._secret, frame.session, Direction.TO_ORDERD)
         self._replies.append((address, sealer.seal(frame.encode())))
@@ -294,10 +321,10 @@ class EngineCore:
 
     # --- book ---------------------------------------------------------------------------------------------------------
 
-    def _book_reply(self, receiver: SessionReceiver, request: bodies.BookRequest) -> list[bytes]:
+    def _book_parts(self, receiver: SessionReceiver, request: bodies.BookRequest) -> list[bytes]:
         if request.instrument not in self._instruments.by_id:
             parts = [bodies.BookReply(request.query, request.instrument, 0, 0, (), ())]
         else:
             bids, asks = self.matcher.book(request.instrument).depth(min(request.depth, BOOK_DEPTH_MAX))
             parts = bodies.book_replies(request, bids, asks, receiver.body_bytes_max)
-        return [receiver.seal(FrameType.BOOK_REPLY, body=part.encode()) for part in parts]
+        return [part.encode() for part in parts]

@@ -1,23 +1,24 @@
 """The command ``orderd``.
 
-Exit codes: 0 a clean end, 2 a wrong setting or option, 3 a journal, key or engine that cannot be used as it is (a
-person must look; a restart would not help), 1 anything else.
+Exit codes: 0 a clean end, 2 a wrong setting or option, or a socket passed in that cannot be used, 3 a journal, key or
+engine that cannot be used as it is (a person must look; a restart would not help), 1 anything else.
 """
 
+import signal
 from pathlib import Path
 from typing import Final
 
 import click
 
 from orderd import __version__, daemon
-from orderd.config import Settings, load_settings
+from orderd.config import Settings, SettingsSource
 from orderd.embedded_engine import EmbeddedEngineFailed
-from orderd.intake.listener import SocketInUse
+from orderd.intake.binding import CannotListen
 from orderd.journal import JournalError
 from orderd.link.errors import LinkError
-from orderd.orders.desk import InstrumentsChanged
 from orderd.orders.entries import EntryError
-from orderd.orders.errors import ReportMismatch
+from orderd.orders.errors import InstrumentsChanged, ReportMismatch
+from orderd.runtime.activation import ActivationError
 from orderd.runtime.keys import KeyFileError, read_key
 from orderd.runtime.log import configure_logging
 from orderd.runtime.process import fail, run_daemon
@@ -32,7 +33,8 @@ EXIT_CODES: Final[dict[type[BaseException], int]] = {
     ReportMismatch: 3,
     KeyFileError: 3,
     EmbeddedEngineFailed: 3,
-    SocketInUse: 1,
+    ActivationError: 2,
+    CannotListen: 1,
     OSError: 1,
 }
 
@@ -51,9 +53,12 @@ def main() -> None:
 @SET
 def run(config: Path | None, overrides: tuple[str, ...]) -> None:
     """Run until SIGTERM or SIGINT."""
-    settings = _load(config, overrides)
+    source = SettingsSource.find(config, overrides)
+    settings = _load(source)
     configure_logging(settings.log.format, settings.log.level)
-    run_daemon(PROGRAM, lambda: daemon.run(settings), EXIT_CODES)
+    # Until the daemon listens for it: its settings were read just now, so there is nothing to do.
+    signal.signal(signal.SIGHUP, lambda *_: None)
+    run_daemon(PROGRAM, lambda: daemon.run(settings, source), EXIT_CODES)
 
 
 @main.command()
@@ -61,13 +66,13 @@ def run(config: Path | None, overrides: tuple[str, ...]) -> None:
 @SET
 def check(config: Path | None, overrides: tuple[str, ...]) -> None:
     """Check the settings without starting."""
-    settings = _load(config, overrides)
+    settings = _load(SettingsSource.find(config, overrides))
     click.echo(f"settings are good: mode {settings.mode}, socket {settings.listen.socket}")
 
 
-def _load(config: Path | None, overrides: tuple[str, ...]) -> Settings:
+def _load(source: SettingsSource) -> Settings:
     try:
-        settings = load_settings(config, overrides)
+        settings = source.load()
         read_key(settings.engine.key_file)
     except (SettingsError, KeyFileError) as error:
         fail(PROGRAM, str(error), 2)

@@ -8,13 +8,15 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from orderd.intake.access import ROOT, AccessRules, Members
 from orderd.runtime import fields
+from orderd.runtime.accounts import NoSuchAccount, gid_of, uid_of
 from orderd.runtime.addresses import check_peer_address, parse_address
 from orderd.runtime.fields import ABSENT, FieldError
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.runtime.journal_settings import JournalSettings
 from orderd.runtime.log import LogSettings
-from orderd.runtime.places import find_config, runtime_directory, state_directory
+from orderd.runtime.places import credential_file, find_config, own_runtime_directory, own_state_directory
 from orderd.runtime.settings import load
 
 CONFIG_VARIABLE: Final = "ORDERD_CONFIG"
@@ -55,6 +57,34 @@ class ListenSettings:
 
 
 @attrs.frozen
+class AccessSettings:
+    """``[access]``: which users and @groups, by name or number, have which role; "*" is everybody.
+
+    The names are looked up as the settings are made, so that a reload takes changes of the system over, too.
+    """
+
+    admin: tuple[str, ...] = fields.names((), reloadable=True)
+    trade: tuple[str, ...] = fields.names(("*",), reloadable=True)
+    read: tuple[str, ...] = fields.names(("*",), reloadable=True)
+    rules: AccessRules = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        admin = _members("admin", self.admin)
+        admin = attrs.evolve(admin, uids=admin.uids | {ROOT, os.geteuid()})
+        rules = AccessRules(admin, _members("trade", self.trade), _members("read", self.read))
+        object.__setattr__(self, "rules", rules)
+
+
+def _members(key: str, names: tuple[str, ...]) -> Members:
+    users = [name for name in names if name != "*" and not name.startswith("@")]
+    groups = [name[1:] for name in names if name.startswith("@")]
+    try:
+        return Members(frozenset(map(uid_of, users)), frozenset(map(gid_of, groups)), everybody="*" in names)
+    except NoSuchAccount as error:
+        raise FieldError(key, names, str(error)) from None
+
+
+@attrs.frozen
 class LimitSettings:
     """``[limits]``: what is kept at most."""
 
@@ -86,9 +116,7 @@ class EngineSettings:
     embedded: bool = fields.boolean(False)
     udp: str = fields.text("127.0.0.1:9001", check_peer_address)
     grpc: str = fields.text("127.0.0.1:50051", check_peer_address)
-    transport: TransportName = fields.choice(
-        "udp-first", "udp-first", "udp-only", "grpc-only", unsupported=("grpc-only",), reloadable=True
-    )
+    transport: TransportName = fields.choice("udp-first", "udp-first", "udp-only", "grpc-only", reloadable=True)
     key_file: str = fields.text("")
     on_state_loss: Literal["halt", "replay"] = fields.choice("halt", "halt", "replay", unsupported=("replay",))
 
@@ -128,6 +156,7 @@ class Settings:
     shutdown_timeout_ms: int = fields.integer(10_000, 1, 3_600_000)
     reply_timeout_ms: int = fields.integer(5000, 1, 3_600_000, reloadable=True)
     listen: ListenSettings = fields.section(ListenSettings)
+    access: AccessSettings = fields.section(AccessSettings)
     limits: LimitSettings = fields.section(LimitSettings)
     executions: ExecutionSettings = fields.section(ExecutionSettings)
     journal: JournalSettings = fields.section(JournalSettings)
@@ -154,9 +183,9 @@ class Settings:
 
 
 def _document_without_file(environ: Mapping[str, str]) -> dict[str, Any]:
-    state = state_directory(environ, "orderd")
+    state = own_state_directory(environ, "orderd")
     return {
-        "listen": {"socket": str(runtime_directory(environ, "orderd") / "orderd.sock")},
+        "listen": {"socket": str(own_runtime_directory(environ, "orderd") / "orderd.sock")},
         "journal": {"directory": str(state / "journal")},
         "engine": {"embedded": True},
         "instrument": [{"symbol": "AAPL", "id": 1, "tick": "0.01", "lot": "1"}],
@@ -165,7 +194,7 @@ def _document_without_file(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def default_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """What is in force without a settings file: nothing needs root, the engine is a child process."""
-    return load(Settings, None, without_file=_document_without_file(environ))
+    return SettingsSource(None, (), environ).load()
 
 
 def load_settings(
@@ -175,5 +204,38 @@ def load_settings(
 
     Raises :class:`orderd.runtime.settings.SettingsError`, whose text is one line.
     """
-    path = find_config(config, environ, CONFIG_VARIABLE, SYSTEM_CONFIG)
-    return load(Settings, path, overrides, without_file=_document_without_file(environ))
+    return SettingsSource.find(config, overrides, environ).load()
+
+
+@attrs.frozen
+class SettingsSource:
+    """Where the settings come from, so that the same can be read again."""
+
+    path: Path | None
+    """The settings file; None: there is none, and the defaults are in force."""
+    overrides: tuple[str, ...]
+    environ: Mapping[str, str]
+
+    @classmethod
+    def find(
+        cls, config: Path | None = None, overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ
+    ) -> "SettingsSource":
+        """``config``, else the file that the environment names, else the system's, else none."""
+        path = find_config(config, environ, CONFIG_VARIABLE, SYSTEM_CONFIG)
+        return cls(path, tuple(overrides), dict(environ))
+
+    @property
+    def place(self) -> str:
+        """For people."""
+        return "defaults, there is no settings file" if self.path is None else str(self.path)
+
+    def load(self) -> Settings:
+        """What is there now. Raises :class:`orderd.runtime.settings.SettingsError`, whose text is one line."""
+        credential = credential_file(self.environ)
+        return load(
+            Settings,
+            self.path,
+            self.overrides,
+            without_file=_document_without_file(self.environ),
+            where_empty={"engine.key_file": credential} if credential else {},
+        )

@@ -15,35 +15,41 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
+import attrs
 import trio
 from trio_util import AsyncValue, wait_any
 
+from orderd import readiness
 from orderd.config import Settings
-from orderd.dispatch.batching import BatchingSettings
 from orderd.dispatch.book_queries import Query
-from orderd.dispatch.transport import TransportState
-from orderd.dispatch.udp_sender import UdpSender
+from orderd.dispatch.dispatcher import Dispatcher, Owner, Roads
+from orderd.dispatch.grpc_fallback import channel_to
 from orderd.embedded_engine import EmbeddedEngine
 from orderd.gateway import Gateway, GatewaySettings
 from orderd.info import daemon_info
-from orderd.intake.context import BookQuery, LiveSettings
+from orderd.intake.binding import listening_socket, name_of
+from orderd.intake.context import BookQuery
 from orderd.intake.intake import IntakeLimits
-from orderd.intake.listener import Listener, bind, unbind
+from orderd.intake.listener import Listener
 from orderd.intake.pending import Unfinished
 from orderd.journal import JournalWriter, RealDisk, open_journal
 from orderd.journal.errors import JournalError, JournalFull
 from orderd.journal.journal import Journal
+from orderd.link.health import Transport, TransportState
 from orderd.link.report_intake import Delivery
-from orderd.link.sender import Connected, SenderSettings
-from orderd.orders.desk import MODE_NAMES, DeskLimits
+from orderd.link.terms import Connected, SenderSettings
+from orderd.live import SettingsOwner, Source, batching_settings
+from orderd.orders.desk import DeskLimits
 from orderd.orders.entries import Entry
+from orderd.runtime.activation import take_socket
 from orderd.runtime.addresses import parse_address
 from orderd.runtime.clock import Clock, Entropy, SystemClock, SystemEntropy
-from orderd.runtime.datagrams import DatagramSocket, UdpSocket
+from orderd.runtime.datagrams import UdpSocket
 from orderd.runtime.keys import read_key
 from orderd.runtime.log import get_logger
-from orderd.runtime.notify import notify
-from orderd.runtime.settings import flatten
+from orderd.runtime.notify import NOBODY, Notifier
+from orderd.runtime.watchdog import feed
+from orderd.wire.paths import Path
 
 APPLICATION: Final = b"orderd"
 REPORTS_LINGER_S: Final = 0.005
@@ -76,36 +82,54 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
             retransmits_max=udp.retransmits_max,
             probe_interval=udp.probe_interval_ms / 1000,
             report_poll=udp.report_poll_ms / 1000,
+            transport=Transport(settings.engine.transport),
         ),
-        batching=BatchingSettings(settings.batch.orders_max, settings.batch.linger_ms / 1000),
+        batching=batching_settings(settings),
         intake=IntakeLimits(settings.listen.clients_max, limits.query_bytes_max, limits.reply_bytes_max),
-        shown=flatten(settings),
     )
 
 
+@attrs.frozen
+class _Given:
+    """Settings that come from nowhere: a reload finds the same again."""
+
+    settings: Settings
+    place: str = "given at the start"
+
+    def load(self) -> Settings:
+        return self.settings
+
+
 class Daemon:
-    """The tasks around a gateway. ``journal`` is open and not read yet; ``sock`` leads to the engine."""
+    """The tasks around a gateway. ``journal`` is open and not read yet; ``roads`` lead to the engine."""
 
     def __init__(
         self,
         settings: Settings,
         journal: Journal,
-        sock: DatagramSocket,
+        roads: Roads,
         secret: bytes,
         *,
         clock: Clock,
         entropy: Entropy,
+        notifier: Notifier = NOBODY,
+        source: Source | None = None,
     ) -> None:
         self.settings = settings
+        self.notifier = notifier
         self.clock = clock
         self.started_at = clock.monotonic()
+        self.owner = SettingsOwner(settings, source or _Given(settings))
         self.gateway = Gateway(
             gateway_settings(settings),
-            LiveSettings(MODE_NAMES[settings.mode], settings.reply_timeout_ms / 1000),
+            self.owner.in_force,
+            self.owner,
             journal_room=lambda: self.writer.room,
             room_reserved=settings.journal.segment_bytes // 8,
             info=lambda: daemon_info(self),
             ask_book=self._ask_book,
+            monotonic=clock.monotonic,
+            time_ns=clock.time_ns,
         )
         nonce = entropy.u64()
         journal.commit(self.gateway.restore(journal.replay(), nonce))
@@ -117,15 +141,14 @@ class Daemon:
             executions=desk.executions.last,
             epoch=desk.epoch,
             session=f"{journal.journal_id:016x}",
+            trading=desk.trading.state.name,
         )
         self.writer = JournalWriter(journal, settings.journal)
-        self.udp = UdpSender(
+        self.dispatcher = Dispatcher(
             self.gateway.open_link(journal.journal_id, nonce, secret),
-            sock,
+            roads,
             clock,
-            release=self.gateway.release,
-            deliver=self._deliver,
-            connected=self._connected,
+            Owner(self.gateway.release, self._deliver, self._connected),
         )
         self._left: list[Entry] = []
         """Entries that were taken for a commit that was not done."""
@@ -137,6 +160,7 @@ class Daemon:
         self._unconfirmed = AsyncValue(desk.unconfirmed)
         self._is_settled = AsyncValue(True)
         self._listener: Listener
+        self.owner.on_change(self._apply)
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
@@ -150,23 +174,25 @@ class Daemon:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.writer.run)
             nursery.start_soon(self._commit_forever)
-            nursery.start_soon(self.udp.run)
+            nursery.start_soon(self.owner.run, self._wake_clients, self.notifier.reloading)
+            nursery.start_soon(feed, self.notifier, self.writer.prove_alive)
+            nursery.start_soon(self.dispatcher.run)
             await nursery.start(self._listener.run)
-            await self._wait_for_stop()
-            notify("STOPPING=1")
+            nursery.start_soon(readiness.tell, self.notifier, self.dispatcher.transport)
+            await self._wait_for_stop(name_of(listening))
+            self.notifier.stopping()
             await self._stop()
             nursery.cancel_scope.cancel()
 
-    async def _wait_for_stop(self) -> None:
+    async def _wait_for_stop(self, socket_name: str) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             # Whoever hears of it may send a signal at once.
-            log.info("ready", socket=self.settings.listen.socket, mode=self.settings.mode)
-            notify("READY=1")
+            log.info("ready", socket=socket_name, mode=self.settings.mode)
             async for number in signals:
                 if number != signal.SIGHUP:
                     log.info("stopping", signal=signal.Signals(number).name)
                     return
-                log.warning("reload is not supported, the settings stay as they are")
+                self.owner.ask_reload("SIGHUP")
 
     async def _stop(self) -> None:
         timeout = self.settings.shutdown_timeout_ms / 1000
@@ -175,14 +201,14 @@ class Daemon:
             # A client that was stopped within a chunk has orders staged that it has not told of yet.
             self._note_staged()
             self.gateway.drain()
-            self.udp.flush(self.clock.monotonic())
+            self.dispatcher.flush(self.clock.monotonic())
             with trio.move_on_after(timeout * DRAIN_SHARE):
-                while self._unconfirmed.value and self.udp.state is not TransportState.ENGINE_DOWN:
-                    await wait_any(self._unconfirmed.wait_transition, self.udp.transport.wait_transition)
+                while self._unconfirmed.value and self.dispatcher.state is not TransportState.ENGINE_DOWN:
+                    await wait_any(self._unconfirmed.wait_transition, self.dispatcher.transport.wait_transition)
             await self._listener.close(Unfinished.SHUTDOWN, timeout * (1 - DRAIN_SHARE) / 2)
             await self._is_settled.wait_value(True)
-            self.udp.flush(self.clock.monotonic())
-            self.udp.say_goodbye()
+            self.dispatcher.flush(self.clock.monotonic())
+            self.dispatcher.say_goodbye()
 
     async def _commit_forever(self) -> None:
         while True:
@@ -215,7 +241,9 @@ class Daemon:
 
     def _after_commit(self) -> None:
         self.gateway.committed()
-        self.udp.flush(self.clock.monotonic())
+        for change in self.gateway.desk.trading.take_changes():
+            log.warning(f"trading {change.state.name}", by=change.by)
+        self.dispatcher.flush(self.clock.monotonic())
         self._listener.wake()
         self._note_staged()
 
@@ -233,6 +261,17 @@ class Daemon:
         except JournalError:
             await self._listener.close(Unfinished.JOURNAL, JOURNAL_FAILURE_S)
             raise
+
+    # --- settings -----------------------------------------------------------------------------------------------------
+
+    def _apply(self, old: Settings, new: Settings) -> None:
+        """Take other settings over. The link is asked at once, as orders that wait may be due now."""
+        self.settings = new
+        self.gateway.apply(self.owner.in_force, batching_settings(new))
+        self.dispatcher.change_transport(Transport(new.engine.transport), self.clock.monotonic())
+
+    def _wake_clients(self) -> None:
+        self._listener.wake()
 
     # --- what the parts tell ------------------------------------------------------------------------------------------
 
@@ -255,9 +294,9 @@ class Daemon:
         self._unconfirmed.value = self.gateway.desk.unconfirmed
         self._is_settled.value = self.gateway.desk.is_settled
 
-    def _deliver(self, deliveries: list[Delivery]) -> None:
+    def _deliver(self, deliveries: list[Delivery], path: Path) -> None:
         if deliveries:
-            self.gateway.deliver(deliveries)
+            self.gateway.deliver(deliveries, path)
         # First of all those who wait are told; the journal is the next commit's business.
         self._listener.wake()
         if deliveries:
@@ -271,43 +310,54 @@ class Daemon:
     def _ask_book(self, instrument: int, depth: int, done: Callable[[BookQuery], None]) -> None:
         now = self.clock.monotonic()
         expires_at = now + self.gateway.live.reply_timeout
-        self.udp.books.ask(Query(instrument, depth, expires_at, done))
-        self.udp.flush(now)
+        self.dispatcher.books.ask(Query(instrument, depth, expires_at, done))
+        self.dispatcher.flush(now)
 
 
-async def run(settings: Settings) -> None:
-    """The whole life of the process.
+async def run(settings: Settings, source: Source | None = None) -> None:
+    """The whole life of the process. A reload reads the settings from ``source`` again.
 
     Raises what :meth:`Daemon.run` does, and for a start that cannot be: :class:`~orderd.runtime.keys.KeyFileError`,
-    :class:`~orderd.intake.listener.SocketInUse`, :class:`~orderd.embedded_engine.EmbeddedEngineFailed`, OSError,
-    :class:`~orderd.orders.entries.EntryError`, :class:`~orderd.orders.desk.InstrumentsChanged`.
+    :class:`~orderd.runtime.activation.ActivationError`, :class:`~orderd.intake.binding.CannotListen`,
+    :class:`~orderd.embedded_engine.EmbeddedEngineFailed`, OSError, :class:`~orderd.orders.entries.EntryError`,
+    :class:`~orderd.orders.errors.InstrumentsChanged`.
     """
+    # First of all, so that no child has them.
+    inherited, notifier = take_socket(), Notifier.take()
     clock, entropy = SystemClock(), SystemEntropy()
     journal = open_journal(settings.journal, APPLICATION, RealDisk(), entropy_u64=entropy.u64())
     try:
-        listening = bind(settings.listen.socket, settings.listen.socket_mode_bits)
-        try:
-            await _run_with_engine(settings, journal, listening, clock, entropy)
-        finally:
-            unbind(listening, settings.listen.socket)
+        with listening_socket(settings.listen.socket, settings.listen.socket_mode_bits, inherited) as listening:
+            await _run_with_engine(settings, journal, listening, clock, entropy, notifier, source)
     finally:
         journal.close()
     log.info("stopped")
 
 
 async def _run_with_engine(
-    settings: Settings, journal: Journal, listening: socket.socket, clock: Clock, entropy: Entropy
+    settings: Settings,
+    journal: Journal,
+    listening: socket.socket,
+    clock: Clock,
+    entropy: Entropy,
+    notifier: Notifier,
+    source: Source | None,
 ) -> None:
     async with trio.open_nursery() as nursery:
         if settings.engine.embedded:
             engine = EmbeddedEngine.prepare(settings)
-            address, secret = engine.socket.address, engine.secret
+            address, grpc_address, secret = engine.udp_address, engine.grpc_address, engine.secret
             nursery.start_soon(engine.run)
         else:
             address, secret = parse_address(settings.engine.udp), read_key(settings.engine.key_file)
+            grpc_address = parse_address(settings.engine.grpc)
         sock = UdpSocket.connected(address)
+        timeout_s = settings.grpc.timeout_ms / 1000
+        roads = Roads(sock, channel_to(grpc_address), str(address), str(grpc_address), timeout_s)
         try:
-            daemon = Daemon(settings, journal, sock, secret, clock=clock, entropy=entropy)
+            daemon = Daemon(
+                settings, journal, roads, secret, clock=clock, entropy=entropy, notifier=notifier, source=source
+            )
             await daemon.run(listening)
         finally:
             sock.close()

@@ -12,11 +12,12 @@ from math import inf
 import attrs
 
 from orderd.dispatch.batching import BatchingPolicy, BatchingSettings
-from orderd.intake.context import BookQuery, Info, LiveSettings, Services
+from orderd.intake.context import BookQuery, Info, LiveSettings, Services, SettingsControl
 from orderd.intake.intake import Intake, IntakeLimits
 from orderd.link.handshake import Identity
 from orderd.link.report_intake import Delivery
-from orderd.link.sender import Connected, SenderSettings, SessionSender
+from orderd.link.sender import SessionSender
+from orderd.link.terms import Connected, SenderSettings
 from orderd.orders.desk import Desk, DeskLimits
 from orderd.orders.entries import Entry
 from orderd.runtime.instruments import InstrumentTable
@@ -32,8 +33,6 @@ class GatewaySettings:
     link: SenderSettings
     batching: BatchingSettings
     intake: IntakeLimits
-    shown: dict[str, str]
-    """Dotted key and value of each setting, for CONFIG GET."""
 
 
 class Gateway:
@@ -43,25 +42,31 @@ class Gateway:
         self,
         settings: GatewaySettings,
         live: LiveSettings,
+        control: SettingsControl,
         *,
         journal_room: Callable[[], int],
         room_reserved: int,
         info: Callable[[], Info],
         ask_book: Callable[[int, int, Callable[[BookQuery], None]], object],
+        monotonic: Callable[[], float],
+        time_ns: Callable[[], int],
     ) -> None:
+        """``monotonic`` is the clock that intake runs on, ``time_ns`` the wall clock; orders are sent by them."""
         self.live = live
         self.desk = Desk(settings.instruments, settings.desk, journal_room, room_reserved)
         services = Services(
             desk=self.desk,
             live=live,
             info=info,
-            settings=settings.shown,
+            control=control,
             sent_end=lambda: max(self.link.sent_end, self._restored_end),
             commits_wanted=lambda: self.desk.commits_wanted,
             ask_book=ask_book,
         )
         self.intake = Intake(services, settings.intake)
         self._settings = settings
+        self._monotonic = monotonic
+        self._time_ns = time_ns
         self._restored_end = 1
         self._engine_is_known = False
         self._draining = False
@@ -73,7 +78,7 @@ class Gateway:
     def restore(self, journal: Iterable[Entry], nonce: int) -> list[Entry]:
         """Read the journal; what to commit before the link is opened.
 
-        Raises :class:`~orderd.orders.entries.EntryError`, :class:`~orderd.orders.desk.InstrumentsChanged`,
+        Raises :class:`~orderd.orders.entries.EntryError`, :class:`~orderd.orders.errors.InstrumentsChanged`,
         :class:`~orderd.orders.errors.ReportMismatch`.
         """
         for kind, payload in journal:
@@ -88,7 +93,7 @@ class Gateway:
         self.link = SessionSender(
             Identity(session, desk.epoch, nonce, secret, digests),
             self._settings.link,
-            desk.table.records,
+            lambda first, count: desk.outgoing(first, count, self._monotonic(), self._time_ns()),
             acknowledged=desk.outcomes.confirmed_end,
             reports_wanted=desk.reports_next,
             engine=desk.engine,
@@ -100,6 +105,12 @@ class Gateway:
         self.intake.update_marks()
         self._update_watch()
         return self.link
+
+    def apply(self, live: LiveSettings, batching: BatchingSettings) -> None:
+        """Settings changed: all at once, from the next command on. Orders that wait may be due earlier now."""
+        self.live.take(live)
+        self._batching.apply(batching)
+        self.intake.update_roles()
 
     # --- commits ------------------------------------------------------------------------------------------------------
 
@@ -137,11 +148,11 @@ class Gateway:
         """The engine answered."""
         self.desk.note_engine(event.engine)
 
-    def deliver(self, deliveries: list[Delivery]) -> None:
-        """Reports that came over UDP, in order. Raises :class:`~orderd.orders.errors.ReportMismatch`."""
+    def deliver(self, deliveries: list[Delivery], path: Path) -> None:
+        """Reports that came over ``path``, in order. Raises :class:`~orderd.orders.errors.ReportMismatch`."""
         for delivery in deliveries:
-            self.desk.apply(delivery, Path.UDP)
+            self.desk.apply(delivery, path)
         self._update_watch()
 
     def _update_watch(self) -> None:
-        self.link.watch = self.desk.table.open > 0 or self.desk.committed_end > self.desk.outcomes.confirmed_end
+        self.link.polls.watch = self.desk.table.open > 0 or self.desk.committed_end > self.desk.outcomes.confirmed_end

@@ -14,16 +14,18 @@ if TYPE_CHECKING:
 
 def daemon_info(daemon: "Daemon") -> Info:
     """Values by section and name. Totals count from the start of the process."""
-    gateway, udp, writer = daemon.gateway, daemon.udp, daemon.writer
+    gateway, dispatcher, writer = daemon.gateway, daemon.dispatcher, daemon.writer
+    udp = dispatcher.udp.counters
     desk, link = gateway.desk, gateway.link
     confirmed = desk.outcomes.counters.confirmed
-    round_trip = link.round_trip
+    round_trip = link.udp.round_trip
     return {
         "Server": {
             "orderd_version": __version__,
             "process_id": os.getpid(),
             "uptime_in_seconds": int(daemon.clock.monotonic() - daemon.started_at),
             "mode": MODE_OF[gateway.live.mode].decode(),
+            "trading": desk.trading.state.name,
             "socket": daemon.settings.listen.socket,
         },
         "Clients": {
@@ -32,17 +34,30 @@ def daemon_info(daemon: "Daemon") -> Info:
             "commands_total": gateway.intake.commands_total,
         },
         "Transport": {
-            "transport_state": udp.state.value,
+            "transport": daemon.settings.engine.transport,
+            "transport_state": link.health.state.value,
+            "transport_reason": link.health.reason,
+            "transport_changes_total": link.health.changes,
             "engine": f"{link.engine:016x}",
+            "engine_boot": link.boot,
+            "engine_udp": dispatcher.roads.udp,
+            "engine_grpc": dispatcher.roads.grpc,
             "udp_batches_sent_total": link.counters.orders_frames,
             "udp_retransmits_total": link.counters.retransmits,
+            "udp_exhausted_total": link.counters.exhausted,
             "udp_polls_total": link.counters.polls,
-            "udp_datagrams_sent_total": udp.counters.sent,
-            "udp_datagrams_received_total": udp.counters.received,
-            "udp_datagrams_rejected_total": udp.counters.rejected,
+            "udp_probes_sent_total": link.counters.probes,
+            "udp_probes_answered_total": link.counters.probes_answered,
+            "udp_datagrams_sent_total": udp.sent,
+            "udp_datagrams_received_total": udp.received,
+            "udp_datagrams_rejected_total": udp.rejected,
             "udp_in_flight": link.in_flight,
             "udp_round_trip_us": int(round_trip.smoothed * 1e6),
             "udp_timeout_us": int(round_trip.timeout * 1e6),
+            "grpc_batches_sent_total": link.counters.grpc_frames,
+            "grpc_calls_total": link.grpc.calls,
+            "grpc_calls_failed_total": link.grpc.failures,
+            "grpc_round_trip_us": int(link.grpc.round_trip.smoothed * 1e6),
         },
         "Orders": {
             "orders_received_total": desk.received,

@@ -15,10 +15,12 @@ import trio
 import trio.testing
 
 from engine.core import EngineCore
+from engine.rounds import Rounds
 from engine.udp_server import UdpServer
 from orderd.config import EngineSettings, ListenSettings, Settings, UdpSettings
 from orderd.daemon import APPLICATION, Daemon
-from orderd.intake.listener import bind
+from orderd.dispatch.dispatcher import Roads
+from orderd.intake.binding import bind
 from orderd.journal import JournalFailed, open_journal
 from orderd.journal.disk import Disk, RealDisk
 from orderd.journal.memory import MemoryJournal
@@ -29,6 +31,7 @@ from orderd.runtime.datagrams import UdpSocket
 from orderd.runtime.fields import FieldError
 from orderd.runtime.instruments import InstrumentTable
 from orderd.runtime.journal_settings import JournalSettings
+from tests.support.channels import no_channel
 from tests.support.live_site import Peer, close_clients, connect
 from tests.support.simulated_disk import SimulatedDisk
 from tests.support.site import INSTRUMENTS, pairs_of
@@ -71,7 +74,7 @@ class House:
         writer = JournalWriter(MemoryJournal(1), JournalSettings(backend="memory"))
         with trio.CancelScope() as scope:
             task_status.started(scope)
-            await UdpServer(self.core, self.engine_socket, writer, SystemClock()).run()
+            await UdpServer(Rounds(self.core, writer, SystemClock()), self.engine_socket).run()
 
     async def run(self) -> None:
         listening = bind(str(self.path), 0o600)
@@ -105,7 +108,7 @@ async def house(
     try:
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
-                daemon = Daemon(made, journal, sock, b"", clock=SystemClock(), entropy=entropy)
+                daemon = Daemon(made, journal, Roads(sock, no_channel), b"", clock=SystemClock(), entropy=entropy)
                 found = House(directory / "s", daemon, core, engine_socket, nursery)
                 if engine:
                     await found.start_engine()

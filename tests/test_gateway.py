@@ -77,8 +77,8 @@ def test_an_idle_link_is_watched_only_while_something_is_open() -> None:
     site = Site()
     client = site.connect()
     site.advance(2)
-    assert not site.gateway.link.watch
+    assert not site.gateway.link.polls.watch
     client.pairs(*ORDER)
-    assert site.gateway.link.watch
+    assert site.gateway.link.polls.watch
     client.pairs("ORDER.CANCEL", "a")
-    assert not site.gateway.link.watch
+    assert not site.gateway.link.polls.watch

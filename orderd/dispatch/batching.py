@@ -21,9 +21,10 @@ class BatchingSettings:
     linger: float = 0.001
 
 
-@attrs.frozen
+@attrs.define
 class _Waiting:
     end: int
+    intake_time: float
     due_at: float
 
 
@@ -44,7 +45,8 @@ class BatchingPolicy:
         self.intake_time = group.intake_time
         for end, mode in group.modes:
             if mode is Mode.BATCH:
-                self._waiting.append(_Waiting(end, group.intake_time + self.settings.linger))
+                due_at = group.intake_time + self.settings.linger
+                self._waiting.append(_Waiting(end, group.intake_time, due_at))
             else:
                 self.due_end = end
             self._end = end
@@ -57,6 +59,12 @@ class BatchingPolicy:
         while waiting and (waiting[0].end <= self.due_end or waiting[0].due_at <= now):
             self.due_end = max(self.due_end, waiting.popleft().end)
         return self.due_end
+
+    def apply(self, settings: BatchingSettings) -> None:
+        """Other settings. A shorter linger holds for those that wait, too; a longer one delays none of them."""
+        self.settings = settings
+        for waiting in self._waiting:
+            waiting.due_at = min(waiting.due_at, waiting.intake_time + settings.linger)
 
     def wake_at(self) -> float:
         """When the next one is due; infinite if none waits."""

@@ -22,9 +22,20 @@ class EngineLostState(LinkError):
     """
 
 
+class AnotherEngine(EngineLostState):
+    """Not the engine that this journal works with."""
+
+
 class JournalLostTail(LinkError):
     """The engine has executed more than the journal holds: the journal is an older copy or lost what it had synced."""
 
 
 class SessionRefused(LinkError):
-    """The engine refuses the session for a reason that a retry cannot mend."""
+    """The engine refuses the session for a reason that a retry cannot mend.
+
+    ``is_fencing``: because another orderd runs on this journal or a copy of it.
+    """
+
+    def __init__(self, message: str, *, is_fencing: bool = False) -> None:
+        super().__init__(message)
+        self.is_fencing = is_fencing

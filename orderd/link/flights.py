@@ -69,11 +69,7 @@ class FlightBoard:
                 self._done(flight)
             bitmap >>= 1
             counter -= 1
-        for first in list(self._orders):
-            flight = self._orders[first]
-            if first + flight.count > next_sequence:
-                break
-            self._done(flight)
+        self.forget(next_sequence)
         self._largest = max(self._largest, largest)
         for flight in self._in_flight():
             if flight.counter + PACKET_THRESHOLD <= self._largest:
@@ -100,6 +96,30 @@ class FlightBoard:
                 flight.lost = True
         if self._orders:
             next(iter(self._orders.values())).lost = True
+
+    def take_all(self) -> list[Flight]:
+        """All ORDERS frames, which are not in flight here any more; a POLL is forgotten."""
+        flights = list(self._orders.values())
+        self.clear()
+        for flight in flights:
+            flight.counters.clear()
+        return flights
+
+    def forget(self, next_sequence: int) -> None:
+        """The engine has executed all below ``next_sequence``; it was told elsewhere."""
+        for first in list(self._orders):
+            flight = self._orders[first]
+            if first + flight.count > next_sequence:
+                break
+            self._done(flight)
+
+    def add_lost(self, flights: list[Flight]) -> None:
+        """ORDERS frames that were in flight elsewhere; they are to be sent again here."""
+        for flight in flights:
+            flight.counters.clear()
+            flight.counter, flight.sent_at, flight.lost = -1, inf, True
+        orders = [*self._orders.values(), *flights]
+        self._orders = {flight.first: flight for flight in sorted(orders, key=lambda flight: flight.first)}
 
     def oldest_sent_at(self) -> float:
         """When the flight that has waited longest was sent; infinite when there is none."""

@@ -8,10 +8,12 @@ from typing import Final
 
 import attrs
 
-from orderd.link.errors import EngineLostState, JournalLostTail, SessionRefused, StrayFrame
+from orderd.link.errors import AnotherEngine, EngineLostState, JournalLostTail, SessionRefused, StrayFrame
+from orderd.link.lanes import Lane, open_lanes
 from orderd.wire import bodies, tags
 from orderd.wire.frames import Frame, FrameType
-from orderd.wire.tags import Direction, Sealer
+from orderd.wire.paths import Path
+from orderd.wire.tags import Direction
 
 HELLOS_REMEMBERED: Final = 16
 
@@ -65,6 +67,10 @@ class Handshake:
         """The state changed: answers to what was sent before count no more."""
         self._hellos.clear()
 
+    def remembers(self, counter: int) -> bool:
+        """Whether an answer to the HELLO with this counter is believed."""
+        return counter in self._hellos
+
     def check_tag(self, datagram: bytes) -> None:
         """Raises :class:`~orderd.wire.errors.TagError` unless it is an answer of the engine's."""
         self._in.check(datagram)
@@ -83,7 +89,7 @@ class Handshake:
                 return None
             raise StrayFrame("WELCOME to an old HELLO")
         if self.engine not in (0, welcome.engine):
-            raise EngineLostState(f"this journal belongs to engine {self.engine:016x}, not to {welcome.engine:016x}")
+            raise AnotherEngine(f"this journal belongs to engine {self.engine:016x}, not to {welcome.engine:016x}")
         if welcome.boot < self.boot:
             # Not a delayed one: all HELLOs that count were sent after boot `self.boot` answered.
             raise EngineLostState(f"engine was at boot {self.boot} and is back at boot {welcome.boot}")
@@ -99,8 +105,8 @@ class Handshake:
             raise JournalLostTail(f"engine executed below {frame.first}, the journal ends below {released}")
         return None if connected and welcome.boot == self.boot else welcome
 
-    def connect(self, welcome: bodies.Welcome) -> tuple[Sealer, Sealer] | None:
-        """Take over who answered; the tags out and in of a new boot, or None if it is the one of before."""
+    def connect(self, welcome: bodies.Welcome) -> dict[Path, Lane] | None:
+        """Take over who answered; the lanes of a new boot, or None if it is the one of before."""
         self.forget_hellos()
         self.engine = welcome.engine
         if welcome.boot == self.boot:
@@ -108,10 +114,7 @@ class Handshake:
         self.boot = welcome.boot
         identity = self.identity
         key = (identity.secret, identity.session, identity.epoch, identity.nonce, welcome.boot)
-        return (
-            Sealer(tags.derive_key(*key, Direction.TO_ENGINE)),
-            Sealer(tags.derive_key(*key, Direction.TO_ORDERD)),
-        )
+        return open_lanes(key, Direction.TO_ENGINE)
 
     def read_refuse(self, frame: Frame, reports_journaled: int) -> None:
         """Raises what a REFUSE means, unless it may be otherwise with the next HELLO."""
@@ -124,4 +127,7 @@ class Handshake:
             raise JournalLostTail(
                 f"reports below {refuse.detail} were acknowledged, the journal has those below {reports_journaled}"
             )
-        raise SessionRefused(f"engine refuses the session: {refuse.code.name} ({refuse.detail})")
+        raise SessionRefused(
+            f"engine refuses the session: {refuse.code.name} ({refuse.detail})",
+            is_fencing=refuse.code is bodies.Refusal.FENCED,
+        )

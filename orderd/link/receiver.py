@@ -9,19 +9,22 @@ Rules and invariants:
 - Nothing is answered before the caller has made durable what :meth:`SessionReceiver.take_ready` handed out: ask for
   :meth:`answers` after that.
 - A new epoch drops what is parked: a sequence that was not executed may have become a VOID since.
+- Each path has a lane of its own, and is answered on its own: whoever asked over gRPC hears over gRPC. New reports go
+  where the epoch's last authenticated frame came from.
 """
 
 from typing import Final
 
 import attrs
 
-from orderd.link.errors import ReplayedFrame, StrayFrame
-from orderd.link.replay_window import ReplayWindow
+from orderd.link.errors import StrayFrame
+from orderd.link.lanes import Lane, open_lanes
 from orderd.link.report_log import ReportLog
-from orderd.wire import bodies, frames, tags
+from orderd.wire import bodies, frames
 from orderd.wire.frames import Frame, FrameType
+from orderd.wire.paths import Path
 from orderd.wire.records import RECORD_BYTES
-from orderd.wire.tags import Direction, Sealer
+from orderd.wire.tags import Direction
 
 PARKED_RECORDS_MAX: Final = frames.CREDIT_MAX
 CREDIT_RECORDS_MAX: Final = 16384
@@ -44,8 +47,20 @@ class Ready:
         return len(self.records) // RECORD_BYTES
 
 
+@attrs.define
+class _Road:
+    """One path's end here."""
+
+    lane: Lane
+    address: object | None = None
+    """Whatever the caller sends to; None if nobody is known to listen."""
+    answer_due: bool = False
+    wanted: tuple[int, int, int] | None = None
+    """Reports to send again: first, count, most frames."""
+
+
 class SessionReceiver:
-    """One session's state machine at the engine. ``address`` is whatever the caller sends datagrams to."""
+    """One session's state machine at the engine."""
 
     def __init__(self, session: int, secret: bytes, reports_max: int) -> None:
         self.session = session
@@ -53,22 +68,17 @@ class SessionReceiver:
         self.nonce = 0
         self.next_sequence = 1
         self.log = ReportLog()
-        self.address: object | None = None
-        """Where pushes go: the sender of the epoch's last authenticated frame."""
         self._secret = secret
         self._reports_max = reports_max
         self._datagram_bytes_max = REPORT_BYTES_PER_FRAME_MIN
-        self._in: Sealer | None = None
-        self._out: Sealer | None = None
-        self._window = ReplayWindow()
-        self._counter = 0
+        self._roads: dict[Path, _Road] = {}
+        self._last: _Road | None = None
+        """Where pushes go: the road of the epoch's last authenticated frame."""
         self._parked: dict[int, bytes] = {}
         self._pushed = 1  # reports below it were sent at least once
         self._report_credit_bytes = 0
-        self._wanted: tuple[int, int, int] | None = None  # reports to send again: first, count, most frames
         self.reserved = 0
         """Reports that open orders may still cause; the caller keeps it true."""
-        self._answer_due = False
 
     # --- handshake ----------------------------------------------------------------------------------------------------
 
@@ -80,20 +90,15 @@ class SessionReceiver:
         self.epoch = epoch
         self.nonce = nonce
         key = (self._secret, self.session, epoch, nonce, boot)
-        self._in = Sealer(tags.derive_key(*key, Direction.TO_ENGINE))
-        self._out = Sealer(tags.derive_key(*key, Direction.TO_ORDERD))
-        self._window = ReplayWindow()
-        self._counter = 0
+        self._roads = {path: _Road(lane) for path, lane in open_lanes(key, Direction.TO_ORDERD).items()}
+        self._last = None
         self._parked.clear()
         self._pushed = self.log.acknowledged
-        self._wanted = None
-        self._answer_due = False
-        self.address = None
 
     @property
     def is_open(self) -> bool:
         """Whether an epoch was opened since this engine was started."""
-        return self._in is not None
+        return bool(self._roads)
 
     def limit_datagrams(self, datagram_bytes_max: int) -> None:
         """The largest datagram that this session's orderd wants."""
@@ -112,35 +117,35 @@ class SessionReceiver:
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 
-    def receive(self, frame: Frame, datagram: bytes, address: object) -> None:
-        """An ORDERS, POLL, BYE or BOOK_REQUEST of this session.
+    def receive(self, frame: Frame, datagram: bytes, address: object, path: Path = Path.UDP) -> None:
+        """An ORDERS, POLL, BYE or BOOK_REQUEST of this session, which came over ``path`` from ``address``.
 
         Raises a :class:`~orderd.wire.errors.WireError` for what is to be dropped.
         """
-        if self._in is None or frame.epoch != self.epoch:
+        road = self._roads.get(path)
+        if road is None or frame.epoch != self.epoch:
             raise StrayFrame("another epoch")
-        self._in.check(datagram)
-        if not self._window.accept(frame.counter):
-            raise ReplayedFrame("packet counter was seen before")
-        self.address = address
+        road.lane.admit(frame, datagram)
+        road.address = address
+        self._last = road
         self.log.acknowledge(frame.ack)
         self._pushed = max(self._pushed, self.log.acknowledged)
         self._report_credit_bytes = frame.credit * 1024
         if frame.type is FrameType.ORDERS:
-            self._answer_due = True
-            self._take_records(frame.first, frame.body)
+            road.answer_due = True
+            self._take_records(road, frame.first, frame.body)
         elif frame.type is FrameType.POLL:
-            self._answer_due = True
+            road.answer_due = True
             if frame.count:
-                self._wanted = (frame.first, frame.count, POLLED_FRAMES_MAX)
+                road.wanted = (frame.first, frame.count, POLLED_FRAMES_MAX)
         elif frame.type is FrameType.BYE:
-            self.address = None
+            self._last = None
 
-    def _take_records(self, first: int, records: bytes) -> None:
+    def _take_records(self, road: _Road, first: int, records: bytes) -> None:
         end = first + len(records) // RECORD_BYTES
         if end <= self.next_sequence:
             # It came again, so its reports may have been lost.
-            self._wanted = self._wanted or (self.log.acknowledged, frames.COUNT_MAX, REPEATED_FRAMES_MAX)
+            road.wanted = road.wanted or (self.log.acknowledged, frames.COUNT_MAX, REPEATED_FRAMES_MAX)
             return
         if end > self.next_sequence + PARKED_RECORDS_MAX:
             raise StrayFrame("beyond any credit")
@@ -166,31 +171,57 @@ class SessionReceiver:
 
     # --- what goes out ------------------------------------------------------------------------------------------------
 
-    def answers(self) -> list[bytes]:
-        """What to send to ``address`` now.
+    def answers(self) -> list[tuple[object, bytes]]:
+        """What to send now, and to whom.
 
-        New reports within the credit, reports asked for again, else an acknowledgement if one is due.
+        On each road that asked: reports asked for again, else an acknowledgement. On the last one that was heard of,
+        new reports within the credit.
         """
-        if self.address is None:
-            return []
+        out: list[tuple[object, bytes]] = []
+        for path, road in self._roads.items():
+            if road.address is None:
+                continue
+            frames_out = self._again(road) if road.wanted is not None else []
+            if road is self._last:
+                frames_out += self._new_reports(road)
+            if road.answer_due and not frames_out:
+                frames_out.append(self._reports_frame(road, 0, 0, b""))
+            road.answer_due = False
+            out += [(road.address, datagram) for datagram in frames_out]
+            if path is Path.GRPC:
+                # A call is answered once; who calls again says so.
+                road.address = None
+        return out
+
+    def _again(self, road: _Road) -> list[bytes]:
+        assert road.wanted is not None
+        first, count, frames_max = road.wanted
+        road.wanted = None
+        first, end = max(first, self.log.acknowledged), min(first + count, self.log.next)
         out: list[bytes] = []
-        if self._wanted is not None:
-            first, count, frames_max = self._wanted
-            self._wanted = None
-            end = min(first + count, self.log.next)
-            self._send_reports(out, max(first, self.log.acknowledged), end, frames_max)
+        while first < end and len(out) < frames_max:
+            number, items, data = self.log.read(first, self._report_bytes)
+            if not items:
+                break
+            out.append(self._reports_frame(road, number, items, data))
+            first = self.log.after(number, items)
+        return out
+
+    def _new_reports(self, road: _Road) -> list[bytes]:
+        out: list[bytes] = []
         limit = self._report_credit_bytes - self.log.bytes_below(self._pushed)
         while self._pushed < self.log.next and limit > 0:
             first, items, data = self.log.read(self._pushed, min(self._report_bytes, limit))
             if not items:
                 break
             limit -= len(data)
-            out.append(self._reports_frame(first, items, data))
+            out.append(self._reports_frame(road, first, items, data))
             self._pushed = self.log.after(first, items)
-        if self._answer_due and not out:
-            out.append(self._reports_frame(0, 0, b""))
-        self._answer_due = False
         return out
+
+    def book_reply(self, path: Path, body: bytes) -> bytes:
+        """A BOOK_REPLY to what was asked over ``path``, ready to be sent."""
+        return self._seal(self._roads[path], FrameType.BOOK_REPLY, body=body)
 
     @property
     def body_bytes_max(self) -> int:
@@ -201,23 +232,14 @@ class SessionReceiver:
     def _report_bytes(self) -> int:
         return self.body_bytes_max - bodies.REPORTS.size
 
-    def _send_reports(self, out: list[bytes], first: int, end: int, frames_max: int) -> None:
-        while first < end and len(out) < frames_max:
-            number, items, data = self.log.read(first, self._report_bytes)
-            if not items:
-                return
-            out.append(self._reports_frame(number, items, data))
-            first = self.log.after(number, items)
+    def _reports_frame(self, road: _Road, first: int, items: int, data: bytes) -> bytes:
+        window = road.lane.window
+        body = bodies.Reports(max(0, window.largest), window.bitmap(), self.log.next, data).encode()
+        return self._seal(road, FrameType.REPORTS, first=first, count=items, body=body)
 
-    def _reports_frame(self, first: int, items: int, data: bytes) -> bytes:
-        body = bodies.Reports(max(0, self._window.largest), self._window.bitmap(), self.log.next, data).encode()
-        return self.seal(FrameType.REPORTS, first=first, count=items, body=body)
-
-    def seal(self, type_: FrameType, *, first: int = 0, count: int = 0, body: bytes) -> bytes:
-        """A frame of this session, ready to be sent."""
-        assert self._out is not None, "an epoch is open"
+    def _seal(self, road: _Road, type_: FrameType, *, first: int = 0, count: int = 0, body: bytes) -> bytes:
+        lane = road.lane
         frame = Frame(
-            type_, self.session, self.epoch, self._counter, first, self.next_sequence, self.credit, count, body=body
+            type_, self.session, self.epoch, lane.counter, first, self.next_sequence, self.credit, count, body=body
         )
-        self._counter += 1
-        return self._out.seal(frame.encode())
+        return lane.seal(frame)

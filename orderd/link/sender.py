@@ -2,97 +2,55 @@
 
 States::
 
-    DOWN --WELCOME--> UP --no answer to retransmissions--> DOWN
+    DOWN --WELCOME--> UP --neither road answers--> DOWN
                        +--WELCOME of a new boot--> UP, all from the engine's next sequence on is sent again
 
-In DOWN a HELLO goes out every probe interval. In UP, after a first time-out, a HELLO goes along with the
-retransmissions, so that an engine that was restarted answers at once instead of looking like a broken path.
+There are two roads: UDP (:meth:`SessionSender.datagrams`) and gRPC (:meth:`SessionSender.exchange`); which one carries
+what is decided in :mod:`orderd.link.health`. In DOWN a HELLO goes out every probe interval, and over gRPC with
+back-off. In UP, after a first time-out, a HELLO goes along with the retransmissions, so that an engine that was
+restarted answers at once instead of looking like a broken path.
 
 Rules and invariants:
 
-- A sequence has one content: records are fetched from the journal's image by sequence and never change once sent.
+- A sequence has one content, whichever road it takes: records are fetched from the journal's image by sequence and
+  never change once sent. So what timed out on UDP and comes again over gRPC is a duplicate, and not a second order.
 - Every transmission has a packet counter of its own. An acknowledgement names counters, so that a round trip is never
   ambiguous and a gap of three later counters tells a loss (RFC 9002, section 6.1.1).
 - ``acknowledged <= next_sequence <= released``: only what is journaled and due is sent, at most ``window_datagrams`` in
-  flight and never beyond the credit that the engine gave.
+  flight on both roads together and never beyond the credit that the engine gave.
 """
 
 from collections import deque
 from collections.abc import Callable
-from enum import IntEnum
 from math import inf
-from typing import Final
 
-import attrs
-
-from orderd.link.errors import ReplayedFrame, StrayFrame
+from orderd.link.errors import AnotherEngine, SessionRefused, StrayFrame
 from orderd.link.flights import Flight, FlightBoard
+from orderd.link.frame_maker import REPORT_CREDIT_KIB, FrameMaker
+from orderd.link.grpc_road import GrpcRoad
 from orderd.link.handshake import Handshake, Identity, Marks
-from orderd.link.replay_window import ReplayWindow
+from orderd.link.health import Condition, HealthSettings, Transport, TransportHealth, TransportState
+from orderd.link.polling import PollTimer
 from orderd.link.report_intake import Delivery, ReportIntake
 from orderd.link.round_trip import RoundTrip
+from orderd.link.terms import (
+    Connected,
+    Event,
+    LinkState,
+    RoadUnusable,
+    SenderCounters,
+    SenderSettings,
+    TransportChanged,
+)
+from orderd.link.udp_road import UdpRoad
 from orderd.wire import bodies, frames
 from orderd.wire.frames import Frame, FrameType
+from orderd.wire.paths import Path
 from orderd.wire.records import RECORD_BYTES
-from orderd.wire.tags import Sealer
-
-REPORT_CREDIT_KIB: Final = 1024
-KEEPALIVE: Final = 1.0
-IDLE_POLL_MAX: Final = 0.25
-HOLE_PATIENCE: Final = 0.0005
-
-
-class LinkState(IntEnum):
-    """Whether the engine answers."""
-
-    DOWN = 0
-    UP = 1
-
-
-@attrs.frozen
-class SenderSettings:
-    """Times in seconds; the meaning of each is that of the setting with its name."""
-
-    datagram_bytes_max: int = 1472
-    window_datagrams: int = 32
-    timeout_initial: float = 0.020
-    timeout_minimum: float = 0.005
-    retransmits_max: int = 4
-    probe_interval: float = 0.250
-    report_poll: float = 0.020
-
-
-@attrs.define
-class SenderCounters:
-    """Totals since the start of the process."""
-
-    orders_frames: int = 0
-    retransmits: int = 0
-    polls: int = 0
-    hellos: int = 0
-
-
-@attrs.frozen
-class Connected:
-    """The engine answered."""
-
-    engine: int
-    boot: int
-    resend_from: int
-
-
-@attrs.frozen
-class Disconnected:
-    """The engine does not answer any more."""
-
-    reason: str
-
-
-Event = Connected | Disconnected
 
 
 class SessionSender:
-    """One link's state machine. Feed it datagrams and time, send what it returns, wake it when it says."""
+    """One link's state machine. Feed it frames and time, send what it returns, wake it when it says."""
 
     def __init__(
         self,
@@ -112,7 +70,11 @@ class SessionSender:
         self.state = LinkState.DOWN
         self.settings = settings
         self.counters = SenderCounters()
-        self.round_trip = RoundTrip(settings.timeout_initial, settings.timeout_minimum)
+        self.health = TransportHealth(
+            HealthSettings(settings.timeout_initial, settings.probe_interval), settings.transport
+        )
+        self.udp = UdpRoad(self._new_round_trip())
+        self.grpc = GrpcRoad()
         self.acknowledged = acknowledged
         self.next_sequence = acknowledged
         self.sent_end = acknowledged
@@ -122,126 +84,176 @@ class SessionSender:
         self.reports = ReportIntake(reports_wanted, REPORT_CREDIT_KIB * 1024)
         self.reports_journaled = reports_wanted
         self.events: deque[Event] = deque()
-        self.watch = False
-        """Whether reports may come unasked: an order is open or unconfirmed."""
+        self.polls = PollTimer(settings.report_poll, reports_wanted)
         self._identity = identity
-        self._fetch = fetch
         self._records_max = (settings.datagram_bytes_max - frames.OVERHEAD_BYTES) // RECORD_BYTES
         self._handshake = Handshake(identity, engine, settings.datagram_bytes_max)
-        self._out: Sealer | None = None
-        self._in: Sealer | None = None
-        self._window = ReplayWindow()
-        self._counter = 0
+        self._frames = FrameMaker(identity, fetch)
         self._credit = 0
-        self._flights = FlightBoard()
-        self._intakes: deque[tuple[int, float]] = deque()  # (end of sequences, their intake time)
-        self._timeouts = 0
-        self._hello_at = 0.0
-        self._hello_interval = settings.timeout_initial
-        self._hello_along = False
-        self._journaled_told = reports_wanted
-        self._told_at = 0.0  # when the engine was last told, or when after that the first report came
-        self._heard_at = 0.0
-        self._progress_at = 0.0
-        self._poll_interval = settings.report_poll
+        self._told_changes = 0
+        self._told_start = False
+        self._refused = ""
 
     @property
     def engine(self) -> int:
         """Id of the engine that this link belongs to; 0 before the first WELCOME."""
         return self._handshake.engine
 
+    @property
+    def boot(self) -> int:
+        """Number of the engine's start; 0 before the first WELCOME."""
+        return self._handshake.boot
+
     # --- what goes out ------------------------------------------------------------------------------------------------
 
     def release(self, end: int, intake_time: float) -> None:
         """Sequences below ``end`` are journaled and due. ``intake_time`` is when the oldest of the new ones came in."""
         if end > self.released:
-            self._intakes.append((end, intake_time))
+            self._frames.taken_in(end, intake_time)
             self.released = end
 
     @property
     def in_flight(self) -> int:
         """ORDERS frames that are not acknowledged."""
-        return len(self._flights)
+        return len(self.udp.flights) + len(self.grpc)
 
     def datagrams(self, now: float) -> list[bytes]:
-        """All that has to be sent now."""
-        if self.state is LinkState.UP:
+        """All that has to be sent over UDP now."""
+        if self.health.udp is Condition.UP and self.state is LinkState.UP:
             self._expire(now)
-        if self.state is LinkState.DOWN:
-            if now < self._hello_at:
-                return []
-            self._hello_at = now + self._hello_interval
-            self._hello_interval = min(self._hello_interval * 2, self.settings.probe_interval)
-            return [self._hello()]
-        out = [self._retransmit(flight, now) for flight in self._flights.take_lost()]
-        if self._hello_along:
-            self._hello_along = False
-            out.append(self._hello())
-        while len(self._flights) < self.settings.window_datagrams and (count := self._sendable()):
-            out.append(self._send_orders(count, now))
-        if now >= self._poll_at():
-            out.append(self._poll(now))
+        if self.health.udp is not Condition.UP:
+            return self._probes(now)
+        road = self.udp
+        lost = road.flights.take_lost()
+        self.counters.retransmits += len(lost)
+        out = [self._transmit(Path.UDP, flight, now) for flight in lost]
+        if road.hello_along:
+            road.hello_along = False
+            out.append(self._hello_over_udp(now))
+        while self.in_flight < self.settings.window_datagrams and (count := self._sendable()):
+            out.append(self._send_orders(Path.UDP, count, now))
+        if now >= self._poll_at(Path.UDP):
+            out.append(self._poll(Path.UDP, now))
+        return out
+
+    def exchange(self, now: float) -> list[bytes]:
+        """The frames of a call over gRPC to be made now; empty if there is none to make.
+
+        One call at a time: :meth:`exchange_ended` or :meth:`exchange_failed` says what became of it.
+        """
+        road = self.grpc
+        if road.calling or not self._wants_call() or not self.health.may_call(now):
+            return []
+        if self.state is LinkState.DOWN or not road.greeted:
+            out = [self._hello()]
+        else:
+            out = [self._transmit(Path.GRPC, flight, now) for flight in road.take_queue()]
+            if self.health.carrier is Path.GRPC:
+                while self.in_flight < self.settings.window_datagrams and (count := self._sendable()):
+                    out.append(self._send_orders(Path.GRPC, count, now))
+                if now >= self._poll_at(Path.GRPC):
+                    out.append(self._poll(Path.GRPC, now))
+            books, road.books = road.books, []
+            out += [self._book_request(Path.GRPC, *book) for book in books]
+        if out:
+            road.begin(now)
         return out
 
     def wake_at(self) -> float:
-        """When :meth:`datagrams` has something to send if nothing arrives before."""
+        """When :meth:`datagrams` or :meth:`exchange` has something to send if nothing arrives before."""
+        if self.health.udp is Condition.UP:
+            udp = min(self.udp.timeout_at(), self._poll_at(Path.UDP))
+        else:
+            udp = self.health.udp_probe_at
+        return min(udp, self._call_at())
+
+    def _call_at(self) -> float:
+        road, health = self.grpc, self.health
+        if road.calling or not self._wants_call():
+            return inf
+        may_at = 0.0 if health.grpc_try_at == inf else health.grpc_try_at
+        if self.state is LinkState.DOWN or not road.greeted or road.queue or road.books or self._sendable():
+            return may_at
+        return max(may_at, self._poll_at(Path.GRPC))
+
+    def _wants_call(self) -> bool:
+        health = self.health
         if self.state is LinkState.DOWN:
-            return self._hello_at
-        return min(self._flights.oldest_sent_at() + self.round_trip.timeout, self._poll_at())
+            return health.grpc_allowed and health.grpc_try_at < inf
+        return health.carrier is Path.GRPC or bool(self.grpc.queue)
 
     def goodbye(self) -> list[bytes]:
-        """What to send last when orderd stops."""
-        if self.state is LinkState.DOWN:
+        """What to send last over UDP when orderd stops."""
+        if self.state is LinkState.DOWN or self.health.carrier is not Path.UDP:
             return []
-        return [self._seal(FrameType.BYE)]
+        return [self._frames.bye(Path.UDP, self._tell_journaled())]
+
+    def change_transport(self, transport: Transport, now: float) -> None:
+        """The setting changed: what is under way on a road that may not be used any more takes the other one."""
+        self.health.change(transport, now)
+        if self.health.udp is not Condition.UP:
+            self.grpc.enqueue(self.udp.flights.take_all())
+            self.udp.settle()
+        elif not self.health.grpc_allowed:
+            self.udp.flights.add_lost(self.grpc.take_queue())
+        self._tell_change()
 
     def _sendable(self) -> int:
         end = min(self.released, self.acknowledged + self._credit)
         return max(0, min(end - self.next_sequence, self._records_max))
 
-    def _send_orders(self, count: int, now: float) -> bytes:
-        flight = Flight(self.next_sequence, count, self._intake_time(self.next_sequence))
+    def _send_orders(self, path: Path, count: int, now: float) -> bytes:
+        flight = Flight(self.next_sequence, count, self._frames.intake_time(self.next_sequence))
         self.next_sequence += count
         self.sent_end = max(self.sent_end, self.next_sequence)
-        return self._transmit(flight, now)
+        return self._transmit(path, flight, now)
 
-    def _transmit(self, flight: Flight, now: float) -> bytes:
-        self.counters.orders_frames += 1
-        self._told_at = now
-        age_us = int(min(frames.AGE_US_MAX, max(0.0, (now - flight.intake_time) * 1e6)))
-        self._flights.sent(flight, self._counter, now)
-        body = self._fetch(flight.first, flight.count)
-        return self._seal(FrameType.ORDERS, flight.first, flight.count, age_us, body)
-
-    def _retransmit(self, flight: Flight, now: float) -> bytes:
-        self.counters.retransmits += 1
-        return self._transmit(flight, now)
-
-    def _intake_time(self, sequence: int) -> float:
-        while len(self._intakes) > 1 and self._intakes[0][0] <= sequence:
-            self._intakes.popleft()
-        return self._intakes[0][1] if self._intakes else inf
-
-    def _seal(self, type_: FrameType, first: int = 0, count: int = 0, age_us: int = 0, body: bytes = b"") -> bytes:
-        assert self._out is not None, "frames of an epoch go out in UP only"
-        identity = self._identity
-        frame = Frame(
-            type_, identity.session, identity.epoch, self._counter, first, self.reports_journaled,
-            REPORT_CREDIT_KIB, count, age_us, body,
-        )  # fmt: skip
-        self._counter += 1
-        self._journaled_told = self.reports_journaled
-        return self._out.seal(frame.encode())
+    def _transmit(self, path: Path, flight: Flight, now: float) -> bytes:
+        self.polls.asked(now)
+        if path is Path.UDP:
+            self.counters.orders_frames += 1
+            self.udp.sending(now)
+        else:
+            self.counters.grpc_frames += 1
+        self._flights(path).sent(flight, self._frames.lanes[path].counter, now)
+        return self._frames.orders(path, flight, self._tell_journaled(), now)
 
     def book_request(self, query: int, instrument: int, depth: int) -> list[bytes]:
-        """Ask for the book; the answer comes through :meth:`receive`. Nothing is sent in DOWN."""
+        """Ask for the book; the answer comes through :meth:`receive`. Returns what to send over UDP.
+
+        With the next call if gRPC carries; not at all in DOWN.
+        """
         if self.state is LinkState.DOWN:
             return []
-        return [self._seal(FrameType.BOOK_REQUEST, body=bodies.BookRequest(query, instrument, depth).encode())]
+        if self.health.carrier is Path.GRPC:
+            self.grpc.books.append((query, instrument, depth))
+            return []
+        return [self._book_request(Path.UDP, query, instrument, depth)]
+
+    def _book_request(self, path: Path, query: int, instrument: int, depth: int) -> bytes:
+        return self._frames.book_request(path, self._tell_journaled(), query, instrument, depth)
+
+    def _tell_journaled(self) -> int:
+        """The mark of journaled reports, for a frame that goes out now."""
+        self.polls.told(self.reports_journaled)
+        return self.reports_journaled
 
     def _hello(self) -> bytes:
         self.counters.hellos += 1
         return self._handshake.hello(self._marks, self.reports_journaled)
+
+    def _hello_over_udp(self, now: float) -> bytes:
+        hello = self._hello()
+        self.udp.hello_sent(self._handshake.counter, now)
+        return hello
+
+    def _probes(self, now: float) -> list[bytes]:
+        if now < self.health.udp_probe_at:
+            return []
+        self.health.probe_sent(now)
+        self.counters.probes += 1
+        self._tell_change()
+        return [self._hello_over_udp(now)]
 
     @property
     def _marks(self) -> Marks:
@@ -250,52 +262,67 @@ class SessionSender:
     # --- time-outs and polls ------------------------------------------------------------------------------------------
 
     def _expire(self, now: float) -> None:
-        if self._flights.oldest_sent_at() + self.round_trip.timeout > now:
+        health = self.health
+        reason = self.udp.expire(
+            now, self.settings.retransmits_max, impatient=health.grpc_allowed, suspect=health.udp_is_suspect
+        )
+        if reason is None:
             return
-        self._timeouts += 1
-        if self._timeouts > self.settings.retransmits_max:
-            self._disconnect(f"no answer to {self.settings.retransmits_max} retransmissions", now)
+        flights = self.udp.flights.take_all()
+        self.udp.settle()
+        self.counters.exhausted += len(flights)
+        self.grpc.enqueue(flights)
+        health.udp_exhausted(max(1, len(flights)), reason, now)
+        self._tell_change()
+
+    def _tell_change(self) -> None:
+        """To be called after whatever may have changed the health."""
+        health = self.health
+        if health.start_failed and not self._told_start:
+            self._told_start = True
+            self.events.append(TransportChanged(health.state, health.reason))
+        if health.changes == self._told_changes:
             return
-        self._flights.lose_overdue(self.round_trip.timeout, now)
-        self.round_trip.back_off()
-        self._hello_along = True
+        self._told_changes = health.changes
+        if health.state is TransportState.ENGINE_DOWN:
+            self.state = LinkState.DOWN
+            self.udp.clear()
+            self.grpc.clear()
+            self.grpc.greeted = False
+            self._handshake.forget_hellos()
+        elif health.state is TransportState.UDP_ENABLED:
+            self.udp.flights.add_lost(self.grpc.take_queue())
+        self.events.append(TransportChanged(health.state, health.reason))
 
-    def _disconnect(self, reason: str, now: float) -> None:
-        self.state = LinkState.DOWN
-        self._flights.clear()
-        self._timeouts = 0
-        self._handshake.forget_hellos()
-        self._hello_at = now
-        self._hello_interval = self.settings.timeout_initial
-        self.events.append(Disconnected(reason))
-
-    def _poll_at(self) -> float:
-        if self._flights.polling:
+    def _poll_at(self, path: Path) -> float:
+        if self.state is LinkState.DOWN:
             return inf
-        if self.reports.missing > 0:
-            patience = max(HOLE_PATIENCE, self.round_trip.smoothed / 2)
-            return self._progress_at + (patience if self.reports.has_hole else self.round_trip.timeout)
-        if len(self._flights):
-            return inf
-        poll_at = self._heard_at + (self._poll_interval if self.watch else KEEPALIVE)
-        if self._journaled_told < self.reports_journaled:
-            # Not from when the engine was heard: its pushes may come without end, and it keeps them until it is told.
-            poll_at = min(poll_at, self._told_at + self.settings.report_poll)
-        return poll_at
+        round_trip = self.udp.round_trip
+        return self.polls.poll_at(
+            self._flights(path), self.reports, self.reports_journaled, round_trip.timeout, round_trip.smoothed
+        )
 
-    def _poll(self, now: float) -> bytes:
+    def _poll(self, path: Path, now: float) -> bytes:
         self.counters.polls += 1
-        self._told_at = now
+        self.polls.asked(now)
         missing = min(max(0, self.reports.missing), frames.COUNT_MAX)
         if missing == 0:
-            self._poll_interval = min(self._poll_interval * 2, max(IDLE_POLL_MAX, self.settings.report_poll))
-        self._flights.sent(Flight(0, 0, now), self._counter, now)
-        return self._seal(FrameType.POLL, self.reports.wanted if missing else 0, missing)
+            self.polls.polled_in_vain()
+        if path is Path.UDP:
+            self.udp.sending(now)
+        self._flights(path).sent(Flight(0, 0, now), self._frames.lanes[path].counter, now)
+        return self._frames.poll(path, self._tell_journaled(), self.reports.wanted, missing)
+
+    def _flights(self, path: Path) -> FlightBoard:
+        return self.udp.flights if path is Path.UDP else self.grpc.flights
+
+    def _new_round_trip(self) -> RoundTrip:
+        return RoundTrip(self.settings.timeout_initial, self.settings.timeout_minimum)
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 
-    def receive(self, datagram: bytes, now: float) -> list[Delivery] | bodies.BookReply:
-        """A datagram from the engine's address: reports to deliver, in order, or the answer to a book request.
+    def receive(self, datagram: bytes, now: float, path: Path = Path.UDP) -> list[Delivery] | bodies.BookReply:
+        """A frame from the engine: reports to deliver, in order, or the answer to a book request.
 
         Raises a :class:`~orderd.wire.errors.WireError` for what is to be counted and dropped, and a
         :class:`~orderd.link.errors.LinkError` when the link is at its end.
@@ -305,73 +332,120 @@ class SessionSender:
         if frame.session != identity.session:
             raise StrayFrame("another session")
         if frame.type in (FrameType.WELCOME, FrameType.REFUSE):
-            self._answer(frame, datagram, now)
+            self._answer(frame, datagram, now, path)
             return []
-        if self.state is LinkState.DOWN or self._in is None or frame.epoch != identity.epoch:
+        if self.state is LinkState.DOWN or frame.epoch != identity.epoch:
             raise StrayFrame("not connected, or another epoch")
-        self._in.check(datagram)
-        if not self._window.accept(frame.counter):
-            raise ReplayedFrame("packet counter was seen before")
+        self._frames.lanes[path].admit(frame, datagram)
+        if path is Path.GRPC:
+            self.grpc.heard = True
         if frame.type is FrameType.BOOK_REPLY:
             return bodies.BookReply.parse(frame.body)
         if frame.type is not FrameType.REPORTS:
             raise StrayFrame("not a frame that an engine sends")
-        return self._take_reports(frame, bodies.Reports.parse(frame), now)
+        return self._take_reports(frame, bodies.Reports.parse(frame), now, path)
 
-    def _answer(self, frame: Frame, datagram: bytes, now: float) -> None:
+    def exchange_ended(self, now: float) -> None:
+        """The call is over, and all that it brought was received."""
+        road = self.grpc
+        if not road.heard:
+            self.exchange_failed(self._refused or "answered, but with nothing that this engine says", now)
+            return
+        road.round_trip.sample(now - road.called_at)
+        road.end()
+        if not self.health.grpc_allowed:
+            self.udp.flights.add_lost(road.take_queue())
+            return
+        self.health.grpc_answered()
+        self._tell_change()
+
+    def exchange_failed(self, reason: str, now: float) -> None:
+        """The call brought nothing; ``reason`` is for people."""
+        road = self.grpc
+        road.failures += 1
+        road.greeted = False
+        road.end()
+        self.health.grpc_failed(reason, now, now - road.called_at)
+        if self.health.udp is Condition.UP:
+            # Once more over UDP: gRPC does not take them.
+            self.udp.flights.add_lost(road.take_queue())
+        self._tell_change()
+
+    def _answer(self, frame: Frame, datagram: bytes, now: float, path: Path) -> None:
         handshake = self._handshake
         handshake.check_tag(datagram)
-        if frame.type is FrameType.REFUSE:
-            handshake.read_refuse(frame, self.reports_journaled)
+        is_answer = handshake.remembers(frame.ack)
+        try:
+            if frame.type is FrameType.REFUSE:
+                handshake.read_refuse(frame, self.reports_journaled)
+                return
+            connected = self.state is LinkState.UP
+            welcome = handshake.read_welcome(frame, self._marks, self.released, connected=connected)
+        except (AnotherEngine, SessionRefused) as error:
+            is_fencing = isinstance(error, SessionRefused) and error.is_fencing
+            if is_fencing or path is not Path.GRPC or self.health.transport is not Transport.UDP_FIRST:
+                raise
+            # The road that nobody asked for first leads astray: it is not taken, and the other one may come back.
+            if str(error) != self._refused:
+                self.events.append(RoadUnusable(path, str(error)))
+            self._refused = str(error)
             return
-        connected = self.state is LinkState.UP
-        welcome = handshake.read_welcome(frame, self._marks, self.released, connected=connected)
+        if path is Path.GRPC and is_answer:
+            self.grpc.greeted = self.grpc.heard = True
+            self._refused = ""
         if welcome is not None:
             self._connect(frame, welcome, now)
+        if path is Path.UDP:
+            self._hello_answered(frame, now)
+        elif is_answer:
+            self.health.grpc_answered()
+        self._tell_change()
 
-    def _take_reports(self, frame: Frame, body: bodies.Reports, now: float) -> list[Delivery]:
-        if frame.ack > self.sent_end or body.largest >= self._counter:
+    def _hello_answered(self, frame: Frame, now: float) -> None:
+        round_trip = self.udp.hello_answered(frame.ack, now)
+        if round_trip is not None and self.health.udp is not Condition.UP:
+            self.counters.probes_answered += 1
+            what = f"engine answered, boot {self.boot}, sending from {self.next_sequence}"
+            self.health.udp_answered(now, round_trip, what)
+
+    def _take_reports(self, frame: Frame, body: bodies.Reports, now: float, path: Path) -> list[Delivery]:
+        lane = self._frames.lanes[path]
+        if frame.ack > self.sent_end or body.largest >= lane.counter:
             raise StrayFrame("acknowledges what was never sent")
-        self._heard_at = now
-        if frame.ack > self.acknowledged or (frame.ack == self.acknowledged and frame.counter == self._window.largest):
+        self.polls.heard(now)
+        if frame.ack > self.acknowledged or (frame.ack == self.acknowledged and frame.counter == lane.window.largest):
             self.acknowledged = frame.ack
             self._credit = frame.credit
             # Frames from before a reconnection may have been executed since.
             self.next_sequence = max(self.next_sequence, frame.ack)
-        progress, round_trip = self._flights.acknowledge(frame.ack, body.largest, body.bitmap, now)
-        if round_trip is not None:
-            self.round_trip.sample(round_trip)
-        if progress:
-            self.round_trip.end_back_off()
-            self._timeouts = 0
-            self._hello_along = False
+        if path is Path.UDP:
+            if self.udp.acknowledge(frame.ack, body.largest, body.bitmap, now) and self.health.udp is Condition.UP:
+                self.health.udp_answered(now)
+            if len(self.grpc):
+                self.grpc.acknowledge(frame.ack)
+        else:
+            self.grpc.flights.acknowledge(frame.ack, body.largest, body.bitmap, now)
+            self.udp.flights.forget(frame.ack)
         wanted = self.reports.wanted
         was_missing = self.reports.missing
         deliveries = self.reports.receive(frame.first, body.items, body.report_next, body.reports)
         if self.reports.wanted > wanted or (was_missing == 0 and self.reports.missing):
-            self._progress_at = now
+            self.polls.progressed(now)
         if deliveries:
-            self._poll_interval = self.settings.report_poll
-            if wanted == self._journaled_told:
-                self._told_at = now
+            self.polls.delivered(wanted, now)
         return deliveries
 
     def _connect(self, frame: Frame, welcome: bodies.Welcome, now: float) -> None:
-        sealers = self._handshake.connect(welcome)
-        if sealers is not None:
-            self._out, self._in = sealers
-            self._window = ReplayWindow()
-            self._counter = 0
+        lanes = self._handshake.connect(welcome)
+        if lanes is not None:
+            self._frames.lanes = lanes
         self.state = LinkState.UP
         self.acknowledged = self.next_sequence = frame.first
         self.sent_end = max(self.sent_end, frame.first)
         self._credit = frame.credit
-        self._flights.clear()
-        self._timeouts = 0
-        self._hello_along = False
-        self.round_trip = RoundTrip(self.settings.timeout_initial, self.settings.timeout_minimum)
+        self.udp.clear()
+        self.udp.round_trip = self._new_round_trip()
+        self.grpc.clear()
         self.reports.known = max(self.reports.wanted, welcome.report_next)
-        # Poll at once: it tells the engine where this end is, and brings what was told while the link was down.
-        self._heard_at = self._progress_at = now - KEEPALIVE
-        self._poll_interval = self.settings.report_poll
+        self.polls.connected(now)
         self.events.append(Connected(welcome.engine, welcome.boot, frame.first))

@@ -1,6 +1,7 @@
 """BatchingPolicy: what is due never goes back, nothing overtakes, and nobody waits longer than allowed."""
 
 from math import inf
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,3 +54,45 @@ def test_a_sync_order_takes_all_earlier_ones_along() -> None:
     assert policy.advance(10.5) == 6
     assert policy.wake_at() == 11.5
     assert policy.advance(11.5) == 8
+
+
+changes = st.lists(
+    st.one_of(
+        st.tuples(st.just("orders"), st.lists(st.sampled_from(list(Mode)), min_size=1, max_size=4)),
+        st.tuples(st.just("settings"), st.tuples(st.integers(1, 12), st.sampled_from([0.0, 0.001, 0.005, 0.02]))),
+        st.tuples(st.just("wait"), st.floats(0, 0.01)),
+    ),
+    max_size=40,
+)
+
+
+@given(changes)
+def test_other_settings_hold_for_those_that_wait_and_never_make_one_later_or_overtake(
+    history: list[tuple[str, Any]],
+) -> None:
+    policy = BatchingPolicy(BatchingSettings(50, 0.01), 1)
+    now, end, due, linger, orders_max = 0.0, 1, 1, 0.01, 50
+    latest: dict[int, float] = {}
+    for event, value in history:
+        if event == "orders":
+            modes = [(end + index + 1, mode) for index, mode in enumerate(value)]
+            latest |= {end + index: now + (linger if mode is Mode.BATCH else 0) for index, mode in enumerate(value)}
+            policy.add(CommittedGroup(end, end + len(value), modes, now))
+            end += len(value)
+        elif event == "settings":
+            orders_max, linger = value
+            policy.apply(BatchingSettings(orders_max, linger))
+            intake = {id_: at for id_, at in latest.items() if id_ >= due}
+            latest |= {id_: min(at, policy_intake(policy, id_) + linger) for id_, at in intake.items()}
+        else:
+            now += value
+        was, due = due, policy.advance(now)
+        assert was <= due <= end
+        assert end - due < orders_max or due == end
+        assert all(latest[id_] > now for id_ in range(due, end)), "none waits longer than promised"
+        assert policy.wake_at() == min((latest[id_] for id_ in range(due, end)), default=inf)
+
+
+def policy_intake(policy: BatchingPolicy, order_id: int) -> float:
+    """When the run that an order waits in came in."""
+    return next(waiting.intake_time for waiting in policy._waiting if order_id < waiting.end)

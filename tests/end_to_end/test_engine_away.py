@@ -53,7 +53,7 @@ def test_orders_that_may_have_been_sent_say_so(make_site: MakeSite) -> None:
         assert (order["status"], order["reason"]) == ("UNKNOWN", "SENT")
         site.engine.popen.send_signal(signal.SIGCONT)
         order = client.call("ORDER.WAIT", "a", 10_000)
-        assert (order["status"], order["path"]) == ("NEW", "udp")
+        assert order["status"] == "NEW" and order["path"] in ("udp", "grpc"), "whichever answers first"
 
 
 def test_queued_orders_survive_restarts_of_orderd_before_the_engine_ever_came(make_site: MakeSite) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core import EngineLimits
-from orderd.link.sender import SenderSettings
+from orderd.link.terms import SenderSettings
 from orderd.wire.frames import FrameType
 from tests.support.lossy_link import Conditions, World, is_type, mixed_records
 from tests.support.matching import BUY, SELL, limit

@@ -2,6 +2,9 @@
 
 from math import inf
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from orderd.link.flights import PACKET_THRESHOLD, Flight, FlightBoard
 
 
@@ -92,3 +95,98 @@ def test_a_frame_that_was_executed_in_part_is_still_in_flight() -> None:
     assert len(board) == 1
     assert board.acknowledge(6, 99, 0, 1.0) == (True, None)
     assert len(board) == 0
+
+
+# --- between two roads ------------------------------------------------------------------------------------------------
+
+
+def test_what_is_taken_leaves_nothing_behind_and_forgets_its_counters() -> None:
+    board = board_of(3, poll=True)
+    flights = board.take_all()
+    assert [flight.first for flight in flights] == [1, 2, 3]
+    assert not any(flight.counters for flight in flights)
+    assert (len(board), board.polling, board.oldest_sent_at()) == (0, False, inf)
+    # Of counters that were used before nothing is known any more, not even that three later ones tell a loss.
+    board.sent(flights[0], 3, 20.0)
+    assert board.acknowledge(1, 2, 0b11, 21.0) == (False, None)
+    assert board.take_lost() == []
+
+
+def test_what_is_added_is_sent_again_and_never_counts_as_overdue() -> None:
+    udp, grpc = board_of(3), FlightBoard()
+    grpc.add_lost(udp.take_all())
+    assert [flight.first for flight in grpc.take_lost()] == [1, 2, 3]
+    assert grpc.oldest_sent_at() == inf
+    assert len(grpc) == 3
+
+
+def test_what_was_acknowledged_on_another_road_under_the_same_counter_does_not_count_here() -> None:
+    udp, grpc = board_of(1), FlightBoard()
+    grpc.add_lost(udp.take_all())
+    assert grpc.acknowledge(1, 0, 0, 20.0) == (False, None)
+    (flight,) = grpc.take_lost()
+    grpc.sent(flight, 5, 30.0)
+    assert grpc.acknowledge(1, 5, 0, 30.5) == (True, 0.5)
+    assert len(grpc) == 0
+
+
+def test_what_is_added_is_lost_once_and_not_again_by_the_counters_of_this_board() -> None:
+    board, other = board_of(8), FlightBoard()
+    other.sent(Flight(50, 1, 0.0), 0, 0.0)
+    board.acknowledge(1, 7, 0b111_1111, 20.0)
+    board.add_lost(other.take_all())
+    (flight,) = board.take_lost()
+    board.sent(flight, 8, 21.0)
+    assert board.take_lost() == []
+
+
+def test_the_order_by_sequence_is_kept_whatever_is_added() -> None:
+    board, other = FlightBoard(), FlightBoard()
+    for counter, first in enumerate((1, 4, 5)):
+        board.sent(Flight(first, 1, 0.0), counter, 0.0)
+    for counter, first in enumerate((2, 3, 6)):
+        other.sent(Flight(first, 1, 0.0), counter, 0.0)
+    board.add_lost(other.take_all())
+    board.lose_overdue(0.0, 1.0)
+    assert [flight.first for flight in board.take_lost()] == [1, 2, 3, 4, 5, 6]
+    board.forget(4)
+    assert [flight.first for flight in board.take_all()] == [4, 5, 6]
+
+
+def test_what_was_executed_is_forgotten_and_what_was_in_part_is_not() -> None:
+    board = FlightBoard()
+    for counter, first in enumerate((1, 5, 9)):
+        board.sent(Flight(first, 4, 0.0), counter, 0.0)
+    board.forget(7)
+    assert [flight.first for flight in board.take_all()] == [5, 9]
+
+
+def test_what_was_forgotten_is_not_acknowledged_later() -> None:
+    board = board_of(2)
+    board.forget(2)
+    assert board.acknowledge(1, 0, 0, 9.0) == (False, None)
+    assert len(board) == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from(["send", "move", "lose", "done"])), max_size=40))
+def test_no_frame_is_lost_or_doubled_however_often_it_moves(steps: list[tuple[int, str]]) -> None:
+    boards, counters, sent_end, done_end = [FlightBoard(), FlightBoard()], [0, 0], 1, 1
+    for at, step in steps:
+        board, other = boards[at], boards[1 - at]
+        if step == "send":
+            for flight in [*board.take_lost(), Flight(sent_end, 2, 0.0)]:
+                board.sent(flight, counters[at], 0.0)
+                counters[at] += 1
+            sent_end += 2
+        elif step == "move":
+            other.add_lost(board.take_all())
+        elif step == "lose":
+            board.lose_overdue(0.0, 1.0)
+        elif done_end < sent_end:
+            done_end += 2
+            for each in boards:
+                each.forget(done_end)
+        held = sorted(flight.first for each in boards for flight in each._orders.values())
+        assert held == list(range(done_end, sent_end, 2))
+        for each in boards:
+            assert list(each._orders) == sorted(each._orders)

@@ -45,7 +45,7 @@ class Peer:
         self.receiver.receive(frames.parse(datagram), datagram, "there")
 
     def told(self) -> list[tuple[Frame, bodies.Reports]]:
-        parsed = [frames.parse(datagram) for datagram in self.receiver.answers()]
+        parsed = [frames.parse(datagram) for _, datagram in self.receiver.answers()]
         return [(frame, bodies.Reports.parse(frame)) for frame in parsed]
 
 

@@ -1,6 +1,8 @@
 """The estimate of RFC 6298, section 2, by hand."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from orderd.link.round_trip import BACKOFF_MAX, RoundTrip
 
@@ -39,3 +41,35 @@ def test_each_time_out_doubles_the_next_one_until_something_arrives() -> None:
     assert estimate.timeout == 0.020 * BACKOFF_MAX
     estimate.end_back_off()
     assert estimate.timeout == 0.020
+
+
+@given(st.lists(st.floats(1e-6, 10.0), min_size=1), st.floats(0.001, 1.0))
+def test_the_estimate_stays_among_the_measurements_and_the_time_out_above_it(
+    samples: list[float], minimum: float
+) -> None:
+    estimate = RoundTrip(0.020, minimum)
+    for sample in samples:
+        estimate.sample(sample)
+    assert min(samples) * 0.999 <= estimate.smoothed <= max(samples) * 1.001
+    assert estimate.variation >= 0
+    assert estimate.timeout >= max(minimum, estimate.smoothed)
+
+
+def test_a_measurement_does_not_end_the_back_off_but_an_arrival_does() -> None:
+    estimate = RoundTrip(0.020, 0.005)
+    estimate.back_off()
+    estimate.sample(0.100)
+    assert estimate.timeout == pytest.approx(0.600)
+    estimate.end_back_off()
+    assert estimate.timeout == pytest.approx(0.300)
+
+
+def test_a_burst_of_delay_is_forgotten_by_and_by() -> None:
+    estimate = RoundTrip(0.020, 0.005)
+    for _ in range(50):
+        estimate.sample(0.001)
+    estimate.sample(0.200)
+    assert estimate.timeout > 0.200
+    for _ in range(50):
+        estimate.sample(0.001)
+    assert estimate.timeout == 0.005

@@ -5,7 +5,9 @@ import pytest
 from engine.core import EngineLimits
 from orderd.link.errors import StrayFrame
 from orderd.link.handshake import Identity
-from orderd.link.sender import Disconnected, LinkState, SenderSettings, SessionSender
+from orderd.link.health import TransportState
+from orderd.link.sender import SessionSender
+from orderd.link.terms import LinkState, SenderSettings, TransportChanged
 from orderd.wire import frames, tags
 from orderd.wire.bodies import BookReply, Reports, Welcome
 from orderd.wire.frames import Frame, FrameType
@@ -56,7 +58,9 @@ def test_a_path_that_went_dead_is_given_up_after_the_retransmissions_that_are_al
     world.end.place(limit(1, BUY, 1, 100))
     assert world.run(1.0, lambda: world.end.link.state is LinkState.DOWN)
     assert world.end.link.counters.retransmits == 2
-    assert world.end.events[-1] == Disconnected("no answer to 2 retransmissions")
+    assert world.end.events[-1] == TransportChanged(
+        TransportState.ENGINE_DOWN, "UDP: no answer to 2 retransmissions, 1 frames in a row"
+    )
     world.settle()
 
 
@@ -99,7 +103,7 @@ def test_losses_that_recover_never_add_up_to_a_dead_path() -> None:
         assert len(link.datagrams(now)) == 2, "the orders again, and a HELLO"
         largest = frames.parse(link.book_request(number, 1, 1)[0]).counter
         link.receive(reports_frame(number, number + 1, largest), now)
-        assert link.round_trip.timeout == link.settings.timeout_initial
+        assert link.udp.round_trip.timeout == link.settings.timeout_initial
     assert link.state is LinkState.UP
 
 
@@ -147,7 +151,7 @@ def test_a_link_that_stops_says_goodbye_and_hears_nothing_unasked_after_it() -> 
     world.run(0.002)
     assert taker.settled
     assert world.sent[FrameType.REPORTS] - before[FrameType.REPORTS] <= 2
-    maker.link.watch = True
+    maker.link.polls.watch = True
     world.settle()
     assert len(maker.told) == 2
 

@@ -31,7 +31,7 @@ class Account:
 
     orders: dict[int, OrderAccount] = attrs.field(factory=dict)
     refused: dict[int, str] = attrs.field(factory=dict)
-    """Reason by ``order_id`` of orders that were REJECTED."""
+    """Reason by ``order_id`` of orders that were REJECTED, or EXPIRED before they were accepted."""
     trades: dict[str, list[Pairs]] = attrs.field(factory=dict)
     types: Counter[str] = attrs.field(factory=Counter)
     last_id: int = 0
@@ -77,8 +77,8 @@ def _take(account: Account, pairs: Pairs) -> None:
             pairs["cl_ord_id"], order_id, pairs["side"], pairs["symbol"], int(pairs["leaves_qty"])
         )
         return
-    if kind == "REJECTED":
-        assert order_id not in account.orders, f"order {order_id} is REJECTED after NEW"
+    if kind == "REJECTED" or (kind, pairs.get("reason")) == ("EXPIRED", "MAXAGE"):
+        assert order_id not in account.orders, f"order {order_id} is {kind} after NEW"
         account.refused[order_id] = pairs["reason"]
         return
     if kind in ("CANCEL_REJECTED", "REPLACE_REJECTED"):

@@ -192,12 +192,12 @@ class FakeOrderd:
             self._match(order, immediate=kind == "MARKET" or more.get("TIF") == "IOC")
         return self._reply(order, more.get("MODE", self.mode))
 
-    def do_order_cancel(self, cl_ord_id: str, *_: str) -> Any:
+    def do_order_cancel(self, cl_ord_id: str, *options: str) -> Any:
         order = self._find(cl_ord_id)
         if order not in self.resting:
             return self._too_late(order, "CANCEL_REJECTED")
         self._close(order)
-        return self._reply(order, self.mode)
+        return self._reply(order, options[options.index("MODE") + 1] if "MODE" in options else self.mode)
 
     def do_order_replace(self, cl_ord_id: str, quantity: str, price: str, *options: str) -> Any:
         order = self._find(cl_ord_id)

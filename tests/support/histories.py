@@ -12,11 +12,14 @@ from tests.support.site import SESSION, Client, Site, pairs_of, site_settings
 
 IDS = [b"a", b"b", b"c", b"7", b"8", b"100"]
 NUMBERS = [b"%d" % number for number in range(100, 200)]
-SHAPES = st.lists(st.sampled_from("NNNCR"), min_size=1, max_size=25)
+SHAPES = st.lists(st.sampled_from("NNNNNNCCRRM"), min_size=1, max_size=25)
 
 
 def batch_of(first: int, shape: list[str]) -> bytes:
-    """Records: each ``N`` is a NEW with the next number, ``C`` a cancel and ``R`` a replace of the one before."""
+    """Records: each ``N`` is a NEW with the next number, ``C`` a cancel and ``R`` a replace of the one before.
+
+    ``M`` is a mass cancel of a side or of all.
+    """
     out, number = b"", first
     for i, kind in enumerate(shape):
         if kind == "N":
@@ -24,6 +27,8 @@ def batch_of(first: int, shape: list[str]) -> bytes:
             number += 1
         elif kind == "C":
             out += RECORD.pack(max(first, number - 1), 0, 0, 1, 0, Kind.CANCEL, 0)
+        elif kind == "M":
+            out += RECORD.pack(0, 0, 0, 0, 0, Kind.MASS_CANCEL, (0, 0, 2, 3)[i % 4])
         else:
             out += RECORD.pack(max(first, number - 1), 2, 2, 1, 0, Kind.REPLACE, 0)
     return out
@@ -41,6 +46,7 @@ def view(desk: Desk) -> dict[str, object]:
         "batches": [batch and render.batch_pairs(2, batch, b"DONE") for batch in batches],
         "marks": (desk.committed_end, desk.outcomes.confirmed_end, desk.reports_next, desk.table.open, desk.table.done),
         "reserved": desk._reserved_next,
+        "trading": desk.trading.state,
         "engine": (desk.engine, desk.engine_is_journaled, desk.epoch),
     }  # fmt: skip
 
@@ -132,6 +138,13 @@ words = st.one_of(
         st.just("ORDER.NEW"), st.sampled_from(IDS), st.just("AAPL"), st.sampled_from(["BUY", "SELL"]),
         st.integers(1, 3), st.just("MARKET"),
     ),
+    st.tuples(
+        st.just("ORDER.NEW"), st.sampled_from(IDS), st.just("AAPL"), st.sampled_from(["BUY", "SELL"]),
+        st.just(2), st.just("LIMIT"), st.just("0.02"), st.just("MAXAGE"), st.sampled_from([1, 200, 5000]),
+        st.just("MODE"), st.sampled_from(["sync", "fire-and-forget"]),
+    ),
+    st.tuples(st.just("ORDER.MASSCANCEL"), st.just("SIDE"), st.sampled_from(["BUY", "SELL"])),
+    st.tuples(st.just("TRADING"), st.sampled_from(["ACTIVE", "ACTIVE", "HALTED"])),
     st.tuples(st.just("ORDER.CANCEL"), st.sampled_from(IDS)),
     st.tuples(st.just("ORDER.CANCEL"), st.sampled_from(IDS), st.just("ID"), st.sampled_from(["r1", "r2", "8"])),
     st.tuples(

@@ -8,7 +8,8 @@ from typing import Any
 import hiredis
 import trio
 
-from orderd.intake.listener import Listener, bind
+from orderd.intake.binding import bind
+from orderd.intake.listener import Listener
 from tests.support.site import Site, encode
 
 

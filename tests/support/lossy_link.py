@@ -7,26 +7,26 @@ A crash forgets the rest.
 
 import heapq
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import attrs
 
-from engine.core import SLICE_RECORDS, EngineCore, EngineLimits
-from engine.inputs import CancelAllInput, Entry, OrdersInput, decode
-from engine.matcher import Matcher
+from engine.core import EngineLimits
 from orderd.link.handshake import Identity
 from orderd.link.report_intake import Delivery
 from orderd.link.report_log import ReportLog
-from orderd.link.sender import Event, LinkState, SenderSettings, SessionSender
-from orderd.runtime.instruments import Instrument, InstrumentTable
+from orderd.link.sender import SessionSender
+from orderd.link.terms import Event, LinkState, SenderSettings
 from orderd.wire.bodies import BookReply
 from orderd.wire.errors import WireError
 from orderd.wire.frames import FrameType
+from orderd.wire.paths import Path
 from orderd.wire.records import RECORD_BYTES
-from orderd.wire.reports import OrderStatus, Reason, Report, iter_reports
-from tests.support.matching import BUY, SELL, cancel, limit, market, replace
+from orderd.wire.reports import OrderStatus, Report, iter_reports
+from tests.support.matching import BUY, SELL, cancel, limit, market, mass_cancel, replace
+from tests.support.virtual_calls import Call, Calls
+from tests.support.virtual_engine import INSTRUMENTS, EngineEnd, rerun
 
-INSTRUMENTS = InstrumentTable([Instrument("AAPL", 1, "0.01", "1"), Instrument("MSFT", 2, "0.01", "1")])
 DONE = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED)
 STEPS_AT_ONE_TIME_MAX = 20_000
 
@@ -70,6 +70,7 @@ class World:
         self.seen: Callable[[bytes], bool] = lambda _: True
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = 0
+        self.calls = Calls(self)
         self.engine = EngineEnd(self, secret, limits)
         self.ends = [OrderdEnd(self, 101 + i, secret, settings or SenderSettings()) for i in range(sessions)]
 
@@ -140,104 +141,11 @@ class World:
             assert list(iter_reports(data, 1))[: len(end.told)] == end.told
 
 
-def rerun(durable: Sequence[Entry]) -> tuple[dict[int, ReportLog], dict[int, bytes]]:
-    """What the engine's journal says on its own: all reports and all executed records of each session."""
-    matcher = Matcher(INSTRUMENTS.by_id)
-    logs: dict[int, ReportLog] = {}
-    sessions, executed = {}, {}
-    for entry in (decode(*pair) for pair in durable):
-        if isinstance(entry, OrdersInput):
-            if entry.session not in sessions:
-                logs[entry.session] = ReportLog()
-                sessions[entry.session] = matcher.open_session(entry.session, logs[entry.session])
-                executed[entry.session] = b""
-            assert entry.first == len(executed[entry.session]) // RECORD_BYTES + 1
-            executed[entry.session] += entry.records
-            for start in range(0, len(entry.records), SLICE_RECORDS * RECORD_BYTES):
-                part = entry.records[start : start + SLICE_RECORDS * RECORD_BYTES]
-                matcher.apply(sessions[entry.session], entry.first + start // RECORD_BYTES, part, entry.time_ns)
-        elif isinstance(entry, CancelAllInput):
-            matcher.cancel_session(sessions[entry.session], Reason(entry.reason), entry.time_ns)
-    return logs, executed
-
-
 def flip_bit(data: bytes, bit: int) -> bytes:
     """``data`` with one bit changed."""
     changed = bytearray(data)
     changed[bit // 8] ^= 1 << bit % 8
     return bytes(changed)
-
-
-class EngineEnd:
-    """A core with a journal in memory; a round's answers leave when its commit is done."""
-
-    def __init__(self, world: World, secret: bytes, limits: EngineLimits | None) -> None:
-        self.world = world
-        self.secret = secret
-        self.limits = limits
-        self.engine_id = 7
-        self.instruments = INSTRUMENTS
-        self.commit_delay = 0.0002
-        self.durable: list[Entry] = []
-        self.rejected = 0
-        self.core: EngineCore | None = None
-        self._inbox: list[tuple[bytes, OrderdEnd]] = []
-        self._round: list[Entry] | None = None
-        self.start()
-
-    def start(self) -> None:
-        """From the journal."""
-        assert self.core is None
-        self.core = EngineCore(
-            engine_id=self.engine_id, secret=self.secret, instruments=self.instruments, limits=self.limits
-        )
-        for kind, payload in self.durable:
-            self.core.replay(kind, payload)
-        self.durable += self.core.start()
-
-    def crash(self, *, commit_done: bool = False) -> None:
-        """Now; with ``commit_done`` the round that was under way is on disk, but nobody was told."""
-        if self._round is not None and commit_done:
-            self.durable += self._round
-        self.core, self._round = None, None
-        self._inbox.clear()
-
-    def reports_next(self, session: int) -> int:
-        """Number of the next report of a session; of the durable ones when no round is under way."""
-        assert self.core is not None
-        orders = self.core.matcher._sessions.get(session)
-        return orders.reports.next if orders is not None else 1
-
-    def arrive(self, datagram: bytes, sender: "OrderdEnd") -> None:
-        """Out of the network."""
-        if self.core is None:
-            return
-        self._inbox.append((datagram, sender))
-        if self._round is None:
-            self._begin(self.core)
-
-    def _begin(self, core: EngineCore) -> None:
-        for datagram, sender in self._inbox:
-            try:
-                core.receive(datagram, sender)
-            except WireError:
-                self.rejected += 1
-        self._inbox.clear()
-        for _ in core.execute(int(self.world.now * 1e9)):
-            pass
-        self._round = core.take_entries()
-        self.world.at(self.commit_delay if self._round else 0.0, lambda: self._finish(core))
-
-    def _finish(self, core: EngineCore) -> None:
-        if core is not self.core or self._round is None:
-            return
-        self.durable += self._round
-        self._round = None
-        for address, datagram in core.answers():
-            assert isinstance(address, OrderdEnd)
-            self.world.send(datagram, address.arrive)
-        if self._inbox:
-            self._begin(core)
 
 
 class OrderdEnd:
@@ -334,15 +242,30 @@ class OrderdEnd:
         link = self.link
         for datagram in link.datagrams(self.world.now):
             self.world.send(datagram, self._to_engine)
+        call = link.exchange(self.world.now)
+        if call:
+            self.world.calls.begin(self, call)
         assert link.in_flight <= link.settings.window_datagrams, "the window is exceeded"
         self._collect_events()
 
     def arrive(self, datagram: bytes) -> None:
         """Out of the network."""
+        self._take_in(datagram, Path.UDP)
+        if self.sender is not None:
+            self.flush()
+
+    def answered(self, call: Call) -> None:
+        """A call is over."""
+        for frame in call.replies:
+            self._take_in(frame, Path.GRPC)
+        self.link.exchange_ended(self.world.now)
+        self.flush()
+
+    def _take_in(self, datagram: bytes, path: Path) -> None:
         if self.sender is None:
             return
         try:
-            received = self.sender.receive(datagram, self.world.now)
+            received = self.sender.receive(datagram, self.world.now, path)
         except WireError:
             self.rejected += 1
             return
@@ -354,7 +277,6 @@ class OrderdEnd:
                 link = self.sender
                 self.world.at(self.commit_delay, lambda: self._commit(link))
             self._staged += received
-        self.flush()
 
     def _collect_events(self) -> None:
         while self.link.events:
@@ -387,7 +309,7 @@ class OrderdEnd:
             self.open.add(report.order)
 
     def _note(self) -> None:
-        self.link.watch = bool(self.open) or self.confirmed_end < self.records_end
+        self.link.polls.watch = bool(self.open) or self.confirmed_end < self.records_end
 
     def _fetch(self, first: int, count: int) -> bytes:
         assert first + count <= self.records_end, "only what is journaled travels"
@@ -428,6 +350,8 @@ def mixed_records(rng: random.Random, count: int, first: int) -> list[bytes]:
             out.append(replace(earlier, rng.randrange(1, 6), rng.randrange(98, 103)))
         elif kind < 0.94:
             out.append(market(number, side, rng.randrange(1, 5)))
+        elif kind < 0.95:
+            out.append(mass_cancel(rng.choice([None, side]), instrument=rng.choice([None, 1, 2])))
         else:
             out.append(rng.randbytes(RECORD_BYTES))
     return out

@@ -3,7 +3,7 @@
 from engine.matcher import Matcher
 from engine.orders import Session
 from orderd.link.report_log import ReportLog
-from orderd.wire.records import RECORD, RECORD_BYTES, Kind, Side, TimeInForce, new_flags
+from orderd.wire.records import RECORD, RECORD_BYTES, Kind, Side, TimeInForce, mass_flags, new_flags
 from orderd.wire.reports import ExecType, Report, check_items, iter_reports
 
 INSTRUMENT = 1
@@ -33,6 +33,12 @@ def replace(number: int, quantity: int, price: int, *, open_quantity: bool = Fal
     """A REPLACE by total quantity, or by open quantity."""
     kind = Kind.REPLACE_OPEN if open_quantity else Kind.REPLACE
     return RECORD.pack(number, price, quantity, INSTRUMENT, 0, kind, 0)
+
+
+def mass_cancel(side: Side | None = None, *, instrument: int | None = None, account: int | None = None) -> bytes:
+    """A MASS_CANCEL; None for any."""
+    flags = mass_flags(side, instrument=instrument is not None, account=account is not None)
+    return RECORD.pack(0, 0, 0, instrument or 0, account or 0, Kind.MASS_CANCEL, flags)
 
 
 def outline(reports: list[Report]) -> list[tuple[str, int, bool]]:

@@ -88,8 +88,14 @@ class NaiveEngine:
                 self._replace(found[0], sequence, price, quantity, total, now_ns)
             else:
                 refused = ExecType.REPLACE_REJECTED, 0, Reason.UNKNOWN_ORDER
+        elif kind == Kind.MASS_CANCEL and self._is_mass_cancel(record):
+            picked = [o for o in self.resting if o.session == session and self._is_picked(record, o)]
+            for order in sorted(picked, key=lambda o: o.sequence):
+                self._cancel(order, sequence, Reason.NONE, now_ns, final=False)
+            told = {"exec_type": ExecType.MASS_CANCELED, "status": OrderStatus.CANCELED, "order": 0}
+            self._tell(session, now_ns, input=sequence, final=True, cum_qty=len(picked), **outline, **told)
         else:
-            refused = ExecType.REJECTED, sequence, Reason.NOT_SUPPORTED if kind in (5, 6) else Reason.BAD_RECORD
+            refused = ExecType.REJECTED, sequence, Reason.NOT_SUPPORTED if kind == 6 else Reason.BAD_RECORD
         if refused:
             told = {"exec_type": refused[0], "status": OrderStatus.REJECTED, "order": refused[1], "reason": refused[2]}
             self._tell(session, now_ns, input=sequence, final=True, **outline, **told)
@@ -98,6 +104,27 @@ class NaiveEngine:
         """Cancel everything of a session, in the order it came."""
         for order in sorted((o for o in self.resting if o.session == session), key=lambda o: o.sequence):
             self._cancel(order, 0, reason, now_ns)
+
+    def _is_mass_cancel(self, record: bytes) -> bool:
+        """Whether all fields that its flags leave out are zero."""
+        _, price, quantity, instrument, account, _, flags = RECORD.unpack(record)
+        sell, by_side, by_instrument, by_account = (flags >> bit & 1 for bit in range(4))
+        unused = [price, quantity, flags >> 4]
+        unused += [] if by_side else [sell]
+        unused += [] if by_instrument else [instrument]
+        unused += [] if by_account else [account]
+        return not any(unused)
+
+    def _is_picked(self, record: bytes, order: NaiveOrder) -> bool:
+        _, _, _, instrument, account, _, flags = RECORD.unpack(record)
+        wanted = []
+        if flags & 2:
+            wanted.append(order.sell == (flags & 1 == 1))
+        if flags & 4:
+            wanted.append(order.instrument == instrument)
+        if flags & 8:
+            wanted.append(order.account == account)
+        return all(wanted)
 
     def _refusal(self, session: int, record: bytes) -> Reason:
         number, price, quantity, instrument, _, _, flags = RECORD.unpack(record)
@@ -157,10 +184,13 @@ class NaiveEngine:
         self.resting.append(order)
         self.resting.sort(key=lambda o: o.arrival)
 
-    def _cancel(self, order: NaiveOrder, input_: int, reason: Reason, now_ns: int) -> None:
+    def _cancel(
+        self, order: NaiveOrder, input_: int, reason: Reason, now_ns: int, *, final: bool | None = None
+    ) -> None:
         self.resting = [o for o in self.resting if o is not order]
         told = self._about(order) | {"status": OrderStatus.CANCELED, "leaves_qty": 0, "reason": reason}
-        self._tell(order.session, now_ns, exec_type=ExecType.CANCELED, input=input_, final=input_ > 0, **told)
+        final = input_ > 0 if final is None else final
+        self._tell(order.session, now_ns, exec_type=ExecType.CANCELED, input=input_, final=final, **told)
 
     def _replace(self, order: NaiveOrder, input_: int, price: int, quantity: int, total: int, now_ns: int) -> None:
         if price < 1 or quantity < 1 or total > LARGEST:

@@ -1,6 +1,6 @@
 """orderd and the engine as real processes in a directory of a test's own: started, stopped, killed, started again.
 
-The engine's UDP socket is bound here and inherited, so that its port outlives it; what arrives in between waits in the
+The engine's sockets are bound here and inherited, so that their ports outlive it; what arrives in between waits in the
 kernel. Everything that is waited for has a deadline, and what the processes wrote is told when it is missed.
 """
 
@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from orderd.runtime.addresses import Address
+from orderd.runtime.stream_sockets import address_of, bound_stream
 from tests.support.resp_client import RespClient
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -39,9 +41,16 @@ class Process:
     """A program of this project that can be started again and again; all starts write one log."""
 
     def __init__(
-        self, name: str, directory: Path, arguments: Sequence[str], environ: Mapping[str, str] | None = None
+        self,
+        name: str,
+        directory: Path,
+        arguments: Sequence[str],
+        environ: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
+        """``prefix``: a program, and its words, that becomes this one in the end."""
         self.name = name
+        self.prefix = list(prefix)
         self.arguments = list(arguments)
         self.log_path = directory / f"{name}.log"
         self._environ = {**os.environ, **(environ or {}), "PYTHONPATH": str(ROOT)}
@@ -72,7 +81,7 @@ class Process:
         self._log_start = self.log_path.stat().st_size if self.log_path.exists() else 0
         with self.log_path.open("ab") as log:
             self._popen = subprocess.Popen(
-                [sys.executable, "-m", *self.arguments, *more],
+                [*self.prefix, sys.executable, "-m", *self.arguments, *more],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -137,15 +146,18 @@ class Site:
         self.socket_path = directory / "s"
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.udp.bind(("127.0.0.1", 0))
+        self.grpc = bound_stream(Address("127.0.0.1", 0))
         self.orderd_settings: dict[str, object] = {
             "listen.socket": str(self.socket_path),
             "journal.directory": str(directory / "oj"),
             "engine.udp": f"127.0.0.1:{engine_port or self.engine_port}",
+            "engine.grpc": str(self.grpc_address),
             **(orderd or {}),
         }
         self.engine_settings: dict[str, object] = {
             "journal.directory": str(directory / "ej"),
             "listen.udp": "127.0.0.1:0",
+            "listen.grpc": "127.0.0.1:0",
             **(engine or {}),
         }
         self.instruments_path = directory / "instruments.toml"
@@ -159,6 +171,11 @@ class Site:
         port: int = self.udp.getsockname()[1]
         return port
 
+    @property
+    def grpc_address(self) -> Address:
+        """Where the engine listens for gRPC."""
+        return address_of(self.grpc)
+
     def start(self) -> "Site":
         """Both, ready, and connected."""
         self.start_engine(wait=False)
@@ -169,8 +186,9 @@ class Site:
 
     def start_engine(self, *, wait: bool = True) -> None:
         """The engine, ready."""
-        fd = self.udp.fileno()
-        self.engine.launch(*self._words("run", self.engine_settings), "--udp-fd", str(fd), pass_fds=(fd,))
+        fds = (self.udp.fileno(), self.grpc.fileno())
+        inherited = ("--udp-fd", str(fds[0]), "--grpc-fd", str(fds[1]))
+        self.engine.launch(*self._words("run", self.engine_settings), *inherited, pass_fds=fds)
         if wait:
             self.engine.wait_for_log("ready")
 
@@ -228,6 +246,7 @@ class Site:
         self.orderd.clean_up()
         self.engine.clean_up()
         self.udp.close()
+        self.grpc.close()
         defects = []
         for process in (self.orderd, self.engine):
             text = process.log_path.read_text("utf-8", "replace") if process.log_path.exists() else ""

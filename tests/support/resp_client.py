@@ -54,14 +54,17 @@ def pack(*words: Word) -> bytes:
 class RespClient:
     """One connection. Errors are returned as :class:`RespError`; :meth:`call` fails on them."""
 
-    def __init__(self, path: Path, *, protocol: int = 3, timeout_s: float = TIMEOUT_S) -> None:
-        """``protocol`` 0 says no HELLO."""
+    def __init__(
+        self, path: Path, *, protocol: int = 3, timeout_s: float = TIMEOUT_S, connected: socket.socket | None = None
+    ) -> None:
+        """``protocol`` 0 says no HELLO; ``connected`` is a socket that leads there already."""
         self.timeout_s = timeout_s
         self._reader = hiredis.Reader(encoding="utf-8", errors="backslashreplace", replyError=RespError)
-        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket = connected or socket.socket(socket.AF_UNIX)
         self.socket.settimeout(timeout_s)
         try:
-            self.socket.connect(os.fspath(path))
+            if connected is None:
+                self.socket.connect(os.fspath(path))
             if protocol:
                 self.call("HELLO", protocol)
         except BaseException:

@@ -12,6 +12,7 @@ Each call is counted. ``crash_at`` raises :class:`SimulatedCrash` in place of th
 import errno
 import os
 import random
+import threading
 from dataclasses import dataclass, field
 
 SECTOR_BYTES = 512
@@ -242,3 +243,21 @@ class SimulatedDisk:
     def fsync_directory(self, path: str) -> None:
         self._step("fsync_directory")
         self._settle_names(len(self.name_changes))
+
+
+class BlockedDisk(SimulatedDisk):
+    """Each sync waits until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.syncing = threading.Semaphore(0)
+        self.go = threading.Semaphore(0)
+        self.blocked = False
+        self.threads: set[int] = set()
+
+    def fdatasync(self, handle: int) -> None:
+        self.threads.add(threading.get_ident())
+        if self.blocked:
+            self.syncing.release()
+            assert self.go.acquire(timeout=30)
+        super().fdatasync(handle)

@@ -12,26 +12,30 @@ import attrs
 import hiredis
 
 from engine.core import EngineCore, EngineLimits
-from orderd.config import BatchSettings, ExecutionSettings, LimitSettings, Settings
+from orderd.config import BatchSettings, EngineSettings, ExecutionSettings, LimitSettings, Settings
 from orderd.daemon import gateway_settings
 from orderd.dispatch.book_queries import Query
-from orderd.dispatch.udp_sender import UdpSender
+from orderd.dispatch.dispatcher import Dispatcher, Owner, Roads
 from orderd.gateway import Gateway
 from orderd.info import daemon_info
-from orderd.intake.context import LiveSettings
+from orderd.intake.access import Peer
 from orderd.intake.intake import Connection
 from orderd.intake.pending import Unfinished
 from orderd.link.report_intake import Delivery
-from orderd.orders.desk import MODE_NAMES
+from orderd.live import SettingsOwner, batching_settings
 from orderd.orders.entries import Entry
 from orderd.runtime.instruments import Instrument, InstrumentTable
+from orderd.runtime.settings import SettingsError
 from orderd.wire.errors import WireError
+from orderd.wire.paths import Path
+from tests.support.channels import no_channel
 
 SESSION = 0x5E55
 ENGINE = 0xE
 EPOCH_NS = 1_700_000_000_000_000_000
 INSTRUMENTS = (Instrument("AAPL", 1, "0.01", "1"), Instrument("BTC", 2, "0.5", "0.001"))
 STEPS_MAX = 100_000
+ROOT = Peer(1, 0, frozenset({0}))
 
 
 def site_settings(
@@ -43,14 +47,14 @@ def site_settings(
     other: dict[str, Any] | None = None,
     **limits: int,
 ) -> Settings:
-    """Settings as a file would give them; ``limits`` are keys of ``[limits]``."""
+    """Settings as a file would give them; ``limits`` are keys of ``[limits]``. There is no road over gRPC here."""
     return Settings(
         mode=mode,  # type: ignore[arg-type]
         instrument=tuple(instruments),
         limits=LimitSettings(**limits),
         executions=ExecutionSettings(executions_kept),
         batch=BatchSettings(**(batch or {})),
-        **(other or {}),
+        **{"engine": EngineSettings(transport="udp-only"), **(other or {})},
     )
 
 
@@ -194,6 +198,10 @@ class Site:
 
     def __init__(self, settings: Settings | None = None, engine: MemoryEngine | None = None) -> None:
         self.settings = settings or site_settings()
+        self.place = "memory"
+        self.file: Settings | SettingsError = self.settings
+        """What a reload finds."""
+        self.reads_settings = True
         self.engine = engine or MemoryEngine(self.settings.instrument)
         self.clock = self
         self.started_at = 0.0
@@ -228,46 +236,63 @@ class Site:
             self.journal.append(self._under_way)
         self._under_way = None
         settings = self.settings
+        self.owner = SettingsOwner(settings, self)
         self.gateway = Gateway(
             gateway_settings(settings),
-            LiveSettings(MODE_NAMES[settings.mode], settings.reply_timeout_ms / 1000),
+            self.owner.in_force,
+            self.owner,
             journal_room=lambda: self.writer.room,
             room_reserved=settings.journal.segment_bytes // 8,
             info=lambda: daemon_info(self),  # type: ignore[arg-type]
             ask_book=self._ask_book,
+            monotonic=self.monotonic,
+            time_ns=self.time_ns,
         )
         nonce = 1000 + len(self.journal)
         self.journal.append(self.gateway.restore(chain.from_iterable(self.journal), nonce))
         self.desk, self.intake = self.gateway.desk, self.gateway.intake
         self.socket = MemorySocket(self.engine)
-        self.udp = UdpSender(
+        self.dispatcher = Dispatcher(
             self.gateway.open_link(SESSION, nonce, b""),
-            self.socket,
+            Roads(self.socket, no_channel),
             self,
-            release=self.gateway.release,
-            deliver=self._deliver,
-            connected=self.gateway.connected,
+            Owner(self.gateway.release, self._deliver, self.gateway.connected),
         )
+        self.owner.on_change(self._apply)
         self.pump()
 
-    def connect(self) -> Client:
+    def connect(self, peer: Peer = ROOT) -> Client:
         """A new client."""
-        connection = self.intake.connect("pid=1,uid=0", self.now)
+        connection = self.intake.connect(peer, self.now)
         assert isinstance(connection, Connection), connection
         return Client(self, connection)
+
+    # --- settings -----------------------------------------------------------------------------------------------------
+
+    def load(self) -> Settings:
+        """What the settings file says now."""
+        if isinstance(self.file, SettingsError):
+            raise self.file
+        return self.file
+
+    def _apply(self, old: Settings, new: Settings) -> None:
+        self.gateway.apply(self.owner.in_force, batching_settings(new))
+        self.dispatcher.flush(self.now)
 
     # --- what happens -------------------------------------------------------------------------------------------------
 
     def pump(self) -> None:
         """All that can happen without time passing."""
         for _ in range(STEPS_MAX):
+            if self.reads_settings:
+                self.owner.reload_if_asked()
             moved = self._commit()
-            self.udp.flush(self.now)
+            self.dispatcher.flush(self.now)
             for address, datagram in self.engine.round(self.now_ns):
                 if address is self.socket:
                     self.socket.inbox.append((datagram, None))
             while self.socket.inbox:
-                self.udp._receive()
+                self.dispatcher.udp.receive()
                 moved = True
             self.intake.wake(self.now)
             if not moved and self.intake.wait_list.next_deadline() > self.now:
@@ -278,7 +303,7 @@ class Site:
         """Let time pass, from one timer to the next."""
         end = self.now + seconds
         for _ in range(STEPS_MAX):
-            wake_at = min(self.udp._wake_at(), self.intake.wait_list.next_deadline())
+            wake_at = min(self.dispatcher._wake_at(), self.intake.wait_list.next_deadline())
             if wake_at > end:
                 self.now = end
                 self.pump()
@@ -310,12 +335,12 @@ class Site:
             self.writer.commits += 1
             self.gateway.committed()
 
-    def _deliver(self, deliveries: list[Delivery]) -> None:
+    def _deliver(self, deliveries: list[Delivery], path: Path) -> None:
         if deliveries:
-            self.gateway.deliver(deliveries)
+            self.gateway.deliver(deliveries, path)
         self.intake.wake(self.now)
         self.desk.trim()
 
     def _ask_book(self, instrument: int, depth: int, done: Any) -> None:
-        self.udp.books.ask(Query(instrument, depth, self.now + self.gateway.live.reply_timeout, done))
-        self.udp.flush(self.now)
+        self.dispatcher.books.ask(Query(instrument, depth, self.now + self.gateway.live.reply_timeout, done))
+        self.dispatcher.flush(self.now)

@@ -37,6 +37,7 @@ FAULTS: Final = {
     "replay": 0.0,  # an old one is sent again, besides it
     "forge": 0.0,  # one that nobody sent is sent, besides it
     "black_hole": 0.0,  # 1: nothing gets through
+    "size_max": 0.0,  # bytes; larger ones do not get through, 0: all do
 }
 
 
@@ -110,7 +111,7 @@ class _Way:
     def pass_on(self, datagram: bytes) -> list[tuple[float, bytes]]:
         """What goes out because of ``datagram``, each with its delay in seconds."""
         self.counters["in"] += 1
-        if self._strikes("black_hole") or self._strikes("drop"):
+        if self._too_large(datagram) or self._strikes("black_hole") or self._strikes("drop"):
             return self._made_up()
         out = [(self._delay(), self._spoilt(datagram))]
         if self._strikes("duplicate"):
@@ -147,6 +148,12 @@ class _Way:
 
     def _delay(self) -> float:
         return self._random.uniform(0, self.faults["delay_ms"] / 1000) if self._strikes("delay") else 0.0
+
+    def _too_large(self, datagram: bytes) -> bool:
+        if not 0 < self.faults["size_max"] < len(datagram):
+            return False
+        self.counters["size_max"] += 1
+        return True
 
     def _strikes(self, fault: str) -> bool:
         probability = self.faults[fault]

@@ -1,4 +1,4 @@
-"""The UDP sender and the engine's server with real sockets on the loop's clock."""
+"""The dispatcher and the engine's server with real sockets on the loop's clock."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,20 +7,24 @@ import trio
 import trio.testing
 
 from engine.core import EngineCore
+from engine.rounds import Rounds
 from engine.udp_server import UdpServer
 from orderd.dispatch.book_queries import Query
-from orderd.dispatch.udp_sender import UdpSender
+from orderd.dispatch.dispatcher import Dispatcher, Owner, Roads
 from orderd.journal.memory import MemoryJournal
 from orderd.journal.writer import JournalWriter
 from orderd.link.handshake import Identity
 from orderd.link.report_intake import Delivery
-from orderd.link.sender import Connected, SenderSettings, SessionSender
+from orderd.link.sender import SessionSender
+from orderd.link.terms import Connected, SenderSettings
 from orderd.runtime.addresses import Address
 from orderd.runtime.clock import SystemClock
 from orderd.runtime.datagrams import UdpSocket
 from orderd.runtime.instruments import InstrumentTable
 from orderd.runtime.journal_settings import JournalSettings
+from orderd.wire.paths import Path
 from orderd.wire.records import RECORD, RECORD_BYTES, Kind
+from tests.support.channels import no_channel
 from tests.support.site import INSTRUMENTS
 
 
@@ -50,8 +54,8 @@ class World:
             Identity(77, 1, 99, b"", digests), SenderSettings(), self._fetch, acknowledged=1, reports_wanted=1
         )
         self.socket = UdpSocket.connected(self.address)
-        self.sender = UdpSender(
-            self.link, self.socket, LoopClock(), release=self._release, deliver=self._deliver, connected=self._connected
+        self.sender = Dispatcher(
+            self.link, Roads(self.socket, no_channel), LoopClock(), Owner(self._release, self._deliver, self._connected)
         )
 
     def _fetch(self, first: int, count: int) -> bytes:
@@ -61,7 +65,7 @@ class World:
         self.link.release(self.released, now)
         return float("inf")
 
-    def _deliver(self, deliveries: list[Delivery]) -> None:
+    def _deliver(self, deliveries: list[Delivery], path: Path) -> None:
         self.delivered += deliveries
         self.changed.set()
         self.changed = trio.Event()
@@ -82,7 +86,7 @@ class World:
     async def run_engine(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         writer = JournalWriter(MemoryJournal(1), JournalSettings(backend="memory"))
         task_status.started()
-        await UdpServer(self.core, self.engine_socket, writer, SystemClock()).run()
+        await UdpServer(Rounds(self.core, writer, SystemClock()), self.engine_socket).run()
 
 
 @asynccontextmanager
@@ -113,9 +117,9 @@ async def test_orders_go_out_and_their_reports_come_back_in_order() -> None:
         firsts = [delivery.first for delivery in world.delivered]
         assert firsts == sorted(firsts)
         assert world.core.counters.orders == 5000
-        assert world.sender.counters.rejected == 0
+        assert world.sender.udp.counters.rejected == 0
         assert world.link.acknowledged <= 5001
-        assert world.sender.counters.sent >= 5000 // 44
+        assert world.sender.udp.counters.sent >= 5000 // 44
 
 
 async def test_an_engine_that_starts_late_gets_all() -> None:
@@ -171,4 +175,4 @@ async def test_what_is_no_frame_is_counted_and_has_no_effect() -> None:
             world.engine_socket.send(junk, port)
         world.send_all()
         await world.until(3)
-        assert world.sender.counters.rejected == 4
+        assert world.sender.udp.counters.rejected == 4
