@@ -77,6 +77,9 @@ class Journal(Protocol):
     def sync(self) -> None:
         """Make durable what was committed and is not yet; nothing to do with durability "commit"."""
 
+    def probe(self) -> None:
+        """Sync though nothing may be new: returns once the disk has answered. Raises :class:`JournalFailed`."""
+
     def prepare_spare(self) -> None:
         """Allocate the next segment if that has not been done. Raises :class:`JournalFull`; it can be tried again."""
 
@@ -309,6 +312,12 @@ class FileJournal:
             self._sync_tail()
         except OSError as error:
             raise self._fail(error) from error
+
+    def probe(self) -> None:
+        # With the mark set there is something to sync, as far as anybody here knows.
+        self._check_usable()
+        self._unsynced = True
+        self.sync()
 
     def prepare_spare(self) -> None:
         self._check_usable()

@@ -44,6 +44,9 @@ class MemoryJournal:
     def sync(self) -> None:
         pass
 
+    def probe(self) -> None:
+        pass
+
     def prepare_spare(self) -> None:
         pass
 

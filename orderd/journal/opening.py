@@ -38,5 +38,6 @@ def open_journal(
         if not isinstance(error, OSError):
             raise
         failure = JournalFull if error.errno in NO_SPACE else JournalFailed
-        raise failure(f"{settings.directory}: the journal cannot be opened: {error}") from error
+        why = error.strerror or error
+        raise failure(f"journal.directory {settings.directory}: the journal cannot be opened: {why}") from error
     return FileJournal(files, durability, settings.segment_bytes)

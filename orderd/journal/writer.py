@@ -178,6 +178,13 @@ class JournalWriter:
         self.full = None
         return math.inf
 
+    async def prove_alive(self) -> None:
+        """Have the disk answer, through the lock and the thread that commits use, although nothing may be new.
+
+        Raises :class:`JournalFailed`.
+        """
+        await self._run_exclusive(self._journal.probe)
+
     async def _run_exclusive(self, function: Callable[[], None]) -> None:
         async with self._lock:
             try:

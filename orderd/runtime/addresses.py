@@ -6,7 +6,8 @@ from typing import Final
 
 import attrs
 
-_ADDRESS: Final = re.compile(r"(?a:(?:\[([0-9a-fA-F:.%\w]+)\]|([\w.-]+)):(\d{1,5}))")
+_LABEL: Final = r"[\w-]{1,63}"  # RFC 1035, section 2.3.4: of another length the resolver's codec raises UnicodeError.
+_ADDRESS: Final = re.compile(rf"(?a:(?:\[([0-9a-fA-F:.%\w]+)\]|({_LABEL}(?:\.{_LABEL})*\.?)):(\d{{1,5}}))")
 
 
 @attrs.frozen

@@ -111,6 +111,16 @@ def text(default: str, check: Callable[[str], str | None] | None = None, *, relo
     return _field(default, problem, "must be a string", reloadable)
 
 
+def names(default: tuple[str, ...], *, reloadable: bool = False) -> Any:
+    """An array of names: strings that are not empty and have nothing that is not printable."""
+    text = "must be an array of names in quotes"
+
+    def problem(value: tuple[str, ...]) -> str | None:
+        return None if all(name and name.isprintable() for name in value) else text
+
+    return _field(default, problem, text, reloadable)
+
+
 def only(default: Any) -> Any:
     """Accepts its default alone: a key whose other values are for a later version."""
     text = f"must be {shown(default)}"

@@ -3,10 +3,12 @@
 import os
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from orderd.runtime.fields import one_line
+from orderd.runtime.places import is_credential
 
 KEY_BYTES: Final = 32
 NO_KEY: Final = b""
@@ -23,10 +25,12 @@ class KeyFileError(Exception):
         super().__init__(one_line(message))
 
 
-def read_key(path: str | Path) -> bytes:
+def read_key(path: str | Path, environ: Mapping[str, str] = os.environ) -> bytes:
     """The key in the file at ``path`` as :data:`KEY_BYTES` bytes; :data:`NO_KEY` where ``path`` is empty.
 
-    The file holds 64 hex digits, perhaps with white space around them, and its mode grants group and others nothing.
+    The file holds 64 hex digits, perhaps with white space around them, and its mode grants group and others nothing. A
+    credential of the unit (systemd.exec(5)) may be readable by its group: systemd writes the access list of the unit's
+    user there.
     Raises :class:`KeyFileError`.
     """
     if str(path) == "":
@@ -41,7 +45,7 @@ def read_key(path: str | Path) -> bytes:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise KeyFileError(f"{path}: is not a regular file")
-        if mode & 0o077:
+        if mode & (0o037 if is_credential(Path(path), environ) else 0o077):
             raise KeyFileError(f"{path}: mode {stat.S_IMODE(mode):04o} lets others in, chmod 0600 it")
         data = os.read(descriptor, _FILE_BYTES_MAX)
     except OSError as error:

@@ -1,19 +1,83 @@
-"""Telling systemd how the daemon is, by the protocol of sd_notify(3): one datagram of ``NAME=value`` lines."""
+"""Telling the service manager how the daemon is, by the protocol of sd_notify(3): datagrams of ``NAME=value`` lines.
 
+Nothing here ever blocks or raises: a manager that does not listen must not hold the daemon up.
+"""
+
+import contextlib
 import os
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, MutableMapping
+from typing import Final
+
+import attrs
+
+from orderd.runtime.fields import one_line
+
+DIGITS_MAX: Final = 20
 
 
-def notify(state: str, environ: Mapping[str, str] = os.environ) -> bool:
-    """Sends ``state``, such as ``READY=1``, if there is a listener. Answers whether it was sent, and never raises."""
-    address = environ.get("NOTIFY_SOCKET", "")
-    if not address.startswith(("/", "@")):
-        return False
-    # A leading @ stands for the zero byte of Linux's abstract names. Never blocks: a full queue is one more error.
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sender:
-            sender.sendto(state.encode(), b"\0" + address[1:].encode() if address[0] == "@" else address)
-    except (OSError, ValueError):
-        return False
-    return True
+@attrs.frozen
+class Notifier:
+    """The service manager's ear. Without an address, as in :data:`NOBODY`, nothing is sent."""
+
+    address: str = ""
+    """A path, or ``@`` and a name outside the file system (unix(7))."""
+    watchdog_s: float | None = None
+    """The manager wants to hear ``WATCHDOG=1`` at least this often; None if it does not."""
+
+    @classmethod
+    def take(cls, environ: MutableMapping[str, str] = os.environ) -> "Notifier":
+        """What the manager asks of this process. The variables are removed: they are not meant for a child."""
+        address = environ.pop("NOTIFY_SOCKET", "")
+        period_us, pid = number_of(environ.pop("WATCHDOG_USEC", "")), environ.pop("WATCHDOG_PID", "")
+        if not period_us or pid not in ("", str(os.getpid())):
+            return cls(address)
+        return cls(address, period_us / 1_000_000)
+
+    def send(self, *lines: str) -> bool:
+        """One datagram, such as ``send("READY=1", "STATUS=trading")``. Answers whether it was sent."""
+        address = self.address
+        if not address.startswith(("/", "@")):
+            return False
+        # A leading @ stands for the zero byte of Linux's abstract names. Never blocks: a full queue is one more error.
+        try:
+            with socket.socket(
+                socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+            ) as sender:
+                where = b"\0" + os.fsencode(address[1:]) if address[0] == "@" else address
+                sender.sendto("\n".join(map(one_line, lines)).encode(), where)
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def ready(self) -> bool:
+        """The start, or a reload, is done."""
+        return self.send("READY=1")
+
+    def status(self, text: str) -> bool:
+        """What ``systemctl status`` shows, on one line."""
+        return self.send(f"STATUS={text}")
+
+    def stopping(self) -> bool:
+        """The end has begun."""
+        return self.send("STOPPING=1")
+
+    @contextlib.contextmanager
+    def reloading(self) -> Iterator[None]:
+        """Around taking new settings, whether they are taken or refused."""
+        monotonic_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self.send("RELOADING=1", f"MONOTONIC_USEC={monotonic_us}")
+        try:
+            yield
+        finally:
+            self.ready()
+
+
+def number_of(text: str) -> int | None:
+    """The number in a variable of the manager's, from 0 to 64 bits; None for anything else."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX else None
+
+
+NOBODY = Notifier()
+"""For a daemon that no manager started."""

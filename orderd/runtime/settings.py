@@ -39,15 +39,23 @@ class SettingsError(Exception):
 
 
 def load(
-    cls: type[T], path: Path | None, overrides: Sequence[str] = (), *, without_file: Mapping[str, Any] | None = None
+    cls: type[T],
+    path: Path | None,
+    overrides: Sequence[str] = (),
+    *,
+    without_file: Mapping[str, Any] | None = None,
+    where_empty: Mapping[str, str] | None = None,
 ) -> T:
     """The settings in the TOML file at ``path``, or in the document ``without_file`` where there is no path.
 
     ``overrides`` are ``section.key=value`` texts put over them; a value is read as a TOML value, and what is none is
-    taken as a string. Raises :class:`SettingsError`.
+    taken as a string. ``where_empty`` are strings by dotted key for what is missing or empty after that. Raises
+    :class:`SettingsError`.
     """
     document = deepcopy(dict(without_file or {})) if path is None else read_toml(path)
     overridden = [_override(document, text) for text in overrides]
+    for key, value in (where_empty or {}).items():
+        _fill(document, key, value)
     try:
         return structure(cls, document)
     except FieldError as error:
@@ -94,6 +102,17 @@ def _override(document: dict[str, Any], text: str) -> str:
         table = below
     table[names[-1]] = _toml_value(value)
     return key
+
+
+def _fill(document: dict[str, Any], key: str, value: str) -> None:
+    """Puts ``value`` where the document has nothing or an empty string at ``key``."""
+    *sections, name = key.split(".")
+    table: Any = document
+    for section in sections:
+        table = table.setdefault(section, {}) if isinstance(table, dict) else None
+    # What is no table is refused later, with the words for it.
+    if isinstance(table, dict) and table.get(name, "") == "":
+        table[name] = value
 
 
 def _is_below(key: str, above: str) -> bool:

@@ -14,7 +14,7 @@ from orderd.journal.record import Entry
 from orderd.journal.writer import SPARE_RETRY_S, RunBlocking
 from orderd.runtime.journal_settings import JournalSettings
 from tests.support.journals import reopen, small_settings
-from tests.support.simulated_disk import SimulatedDisk
+from tests.support.simulated_disk import BlockedDisk, SimulatedDisk
 
 ENTRY = (1, b"x" * 100)
 
@@ -29,24 +29,6 @@ class Clock:
     def __call__(self) -> float:
         self._now += self.commit_s
         return self._now
-
-
-class BlockedDisk(SimulatedDisk):
-    """Each sync waits until it is let go."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.syncing = threading.Semaphore(0)
-        self.go = threading.Semaphore(0)
-        self.blocked = False
-        self.threads: set[int] = set()
-
-    def fdatasync(self, handle: int) -> None:
-        self.threads.add(threading.get_ident())
-        if self.blocked:
-            self.syncing.release()
-            assert self.go.acquire(timeout=30)
-        super().fdatasync(handle)
 
 
 async def without_thread(function: Callable[[], None]) -> None:
@@ -176,6 +158,30 @@ async def test_a_commit_that_was_begun_is_finished_though_its_caller_is_cancelle
     await writer.commit([(3, b"later")])
     await writer.aclose()
     assert reopen(disk)[1] == [(1, b"begun"), (3, b"later")]
+
+
+async def test_a_proof_of_life_is_an_answer_of_the_disk_although_nothing_is_new() -> None:
+    disk = BlockedDisk()
+    writer = make(disk)
+    await writer.commit([ENTRY])
+    calls = disk.calls
+    await writer.prove_alive()
+    assert disk.log[calls:] == ["fdatasync"]
+    disk.blocked = True
+    proved = trio.Event()
+
+    async def prove() -> None:
+        await writer.prove_alive()
+        proved.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(prove)
+        await trio.testing.wait_all_tasks_blocked()
+        assert disk.syncing.acquire(timeout=30)
+        assert not proved.is_set()
+        disk.go.release()
+    assert proved.is_set()
+    await writer.aclose()
 
 
 async def test_a_full_disk_is_shown_tried_again_each_second_and_forgotten_when_there_is_space(

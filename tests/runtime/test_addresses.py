@@ -17,6 +17,8 @@ from orderd.runtime.addresses import Address, check_listen_address, check_peer_a
         ("10.0.0.7:9001", "10.0.0.7", 9001, False),
         ("[fe80::1%eth0]:9001", "fe80::1%eth0", 9001, False),
         ("engine.example:9001", "engine.example", 9001, False),
+        ("engine.example.:9001", "engine.example.", 9001, False),
+        (f"{'x' * 63}.a_1-b:9001", f"{'x' * 63}.a_1-b", 9001, False),
     ],
 )
 def test_an_address_is_a_host_and_a_port(text: str, host: str, port: int, loopback: bool) -> None:
@@ -30,6 +32,7 @@ def test_an_address_is_a_host_and_a_port(text: str, host: str, port: int, loopba
     "text",
     [
         *["", ":", "host", "host:", ":9001", "host:x", "host:-1", "host:65536", "::1:9001", "[::1]", "[::1:9001"],
+        *["a..b:1", ".:1", ".a:1", "a..:1", f"{'x' * 64}.example:1"],
         *["[::g]:1", "a b:1", "a:1 ", "a:1\n", "[host]:1", "http://a:1", "a:\u0661"],
     ],
 )

@@ -33,6 +33,17 @@ def test_a_file_that_others_can_use_is_refused(tmp_path: Path, mode: int) -> Non
         read_key(key_file(tmp_path, DIGITS, mode))
 
 
+def test_a_credential_may_be_readable_by_its_group_and_nobody_else(tmp_path: Path) -> None:
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    for mode in (0o400, 0o440, 0o640):
+        assert read_key(key_file(tmp_path, DIGITS, mode), environ) == bytes.fromhex(DIGITS)
+    for mode in (0o444, 0o660, 0o450, 0o441):
+        with pytest.raises(KeyFileError, match=f"mode {mode:04o}"):
+            read_key(key_file(tmp_path, DIGITS, mode), environ)
+    with pytest.raises(KeyFileError, match="mode 0440"):
+        read_key(key_file(tmp_path, DIGITS, 0o440), {"CREDENTIALS_DIRECTORY": "/run/credentials/orderd.service"})
+
+
 @pytest.mark.parametrize(
     "content", ["", DIGITS[:-1], DIGITS + "0", DIGITS[:-1] + "g", DIGITS + "\n" + DIGITS, "\u0661" * 64]
 )

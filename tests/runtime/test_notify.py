@@ -1,45 +1,103 @@
 """systemd is told when it listens, and nothing happens when it does not."""
 
-import socket
+import os
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from orderd.runtime.notify import notify
+from orderd.runtime.notify import NOBODY, Notifier
+from tests.support.notify_socket import NotifySocket, notify_socket
 
 
 @pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(5)
-        yield sock
+def manager(tmp_path: Path) -> Iterator[NotifySocket]:
+    with notify_socket(tmp_path / "notify") as found:
+        yield found
 
 
-def test_a_state_arrives_as_one_datagram(tmp_path: Path, listener: socket.socket) -> None:
-    listener.bind(str(tmp_path / "notify"))
-    assert notify("READY=1\nSTATUS=trading", {"NOTIFY_SOCKET": str(tmp_path / "notify")})
-    assert listener.recv(100) == b"READY=1\nSTATUS=trading"
+@pytest.fixture
+def notifier(manager: NotifySocket) -> Notifier:
+    return Notifier(str(manager.path))
 
 
-def test_abstract_names_are_understood(listener: socket.socket) -> None:
+def test_lines_arrive_as_one_datagram(manager: NotifySocket, notifier: Notifier) -> None:
+    assert notifier.send("READY=1", "STATUS=trading")
+    assert manager.lines == ["READY=1", "STATUS=trading"]
+    assert len(manager.heard) == 1
+
+
+def test_each_thing_to_tell_has_its_line(manager: NotifySocket, notifier: Notifier) -> None:
+    assert notifier.ready() and notifier.status("all is well") and notifier.stopping()
+    assert manager.lines == ["READY=1", "STATUS=all is well", "STOPPING=1"]
+
+
+def test_a_status_never_makes_a_line_of_its_own(manager: NotifySocket, notifier: Notifier) -> None:
+    notifier.status("evil\nREADY=1")
+    assert manager.lines == ["STATUS=evil\\nREADY=1"]
+
+
+def test_around_a_reload_the_manager_knows_since_when_and_that_it_is_over(
+    manager: NotifySocket, notifier: Notifier
+) -> None:
+    before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    with notifier.reloading():
+        reloading, since = manager.lines
+        assert reloading == "RELOADING=1"
+        assert before_us <= int(since.removeprefix("MONOTONIC_USEC=")) < before_us + 10_000_000
+    assert manager.lines[2:] == ["READY=1"]
+    with pytest.raises(ZeroDivisionError), notifier.reloading():
+        raise ZeroDivisionError
+    assert manager.lines[-1] == "READY=1", "refused settings are no reason to look busy for ever"
+
+
+def test_abstract_names_are_understood(tmp_path: Path) -> None:
     name = f"orderd-test-{uuid.uuid4()}"
-    listener.bind(f"\0{name}")
-    assert notify("WATCHDOG=1", {"NOTIFY_SOCKET": f"@{name}"})
-    assert listener.recv(100) == b"WATCHDOG=1"
+    with notify_socket(Path(f"\0{name}")) as manager:
+        assert Notifier(f"@{name}").send("WATCHDOG=1")
+        assert manager.lines == ["WATCHDOG=1"]
 
 
 @pytest.mark.parametrize("address", ["", "relative", "/absent/socket", "@" + "x" * 200, "/a\0b", "@absent"])
 def test_an_address_that_leads_nowhere_is_no_error(address: str) -> None:
-    assert not notify("READY=1", {"NOTIFY_SOCKET": address})
+    assert not Notifier(address).send("READY=1")
 
 
-def test_without_systemd_nothing_is_sent() -> None:
-    assert not notify("READY=1", {})
+def test_without_a_manager_nothing_is_sent() -> None:
+    assert Notifier.take({}) == NOBODY
+    assert not NOBODY.ready()
 
 
-def test_a_listener_that_reads_nothing_never_blocks(tmp_path: Path, listener: socket.socket) -> None:
-    listener.bind(str(tmp_path / "notify"))
-    environ = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
-    assert not all(notify("WATCHDOG=1", environ) for _ in range(100_000))
+def test_a_manager_that_reads_nothing_never_blocks(notifier: Notifier) -> None:
+    assert not all(notifier.send("WATCHDOG=1") for _ in range(100_000))
+
+
+def test_what_the_manager_asks_is_taken_out_of_the_environment() -> None:
+    environ = {"NOTIFY_SOCKET": "/run/n", "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid()), "HOME": "/"}
+    assert Notifier.take(environ) == Notifier("/run/n", 30.0)
+    assert environ == {"HOME": "/"}
+
+
+@pytest.mark.parametrize(
+    ("period_us", "pid"), [("0", ""), ("", ""), ("x", ""), ("-5", ""), ("²", ""), ("9", "1"), ("9" * 5000, "")]
+)
+def test_a_watchdog_that_is_not_ours_or_no_number_is_none(period_us: str, pid: str) -> None:
+    environ = {"NOTIFY_SOCKET": "/run/n", "WATCHDOG_USEC": period_us, "WATCHDOG_PID": pid}
+    assert Notifier.take(environ) == Notifier("/run/n", None)
+    assert not environ
+
+
+def test_a_watchdog_for_any_process_is_ours() -> None:
+    assert Notifier.take({"WATCHDOG_USEC": "1500000"}).watchdog_s == 1.5
+
+
+@given(st.dictionaries(st.sampled_from(["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]), st.text()))
+def test_whatever_the_environment_says_nothing_is_raised(environ: dict[str, str]) -> None:
+    notifier = Notifier.take(environ)
+    assert not environ
+    assert not notifier.send("READY=1")
+    assert notifier.watchdog_s is None or notifier.watchdog_s > 0
