@@ -1,5 +1,6 @@
 """orderd's settings have the documented defaults and ranges, and what is not there yet is refused, not ignored."""
 
+import os
 import re
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import attrs
 import pytest
 
 from orderd import config
-from orderd.config import Settings, default_settings, load_settings
+from orderd.config import AccessSettings, Settings, SettingsSource, default_settings, load_settings
+from orderd.intake.access import Members
 from orderd.runtime.fields import FieldError
 from orderd.runtime.instruments import Instrument
 from orderd.runtime.settings import SettingsError, flatten, is_reloadable
@@ -16,7 +18,10 @@ CONFIGS = Path(__file__).parent.parent / "config"
 AAPL = Instrument("AAPL", 1, "0.01", "1")
 INSTRUMENT = '\n[[instrument]]\nsymbol = "AAPL"\nid = 1\ntick = "0.01"\nlot = "1"\n'
 
-RELOADABLE = {"mode", "reply_timeout_ms", "batch.orders_max", "batch.linger_ms", "engine.transport"}
+RELOADABLE = {
+    "mode", "reply_timeout_ms", "batch.orders_max", "batch.linger_ms", "engine.transport", "access.admin",
+    "access.trade", "access.read",
+}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +98,7 @@ def test_a_file_without_instruments_is_useless_and_says_so(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("engine.transport=grpc-only", 'engine.transport = "grpc-only": is not supported yet'),
+        ("engine.transport=tcp", 'engine.transport = "tcp": must be one of "udp-first", "udp-only", "grpc-only"'),
         ("engine.on_state_loss=replay", 'engine.on_state_loss = "replay": is not supported yet'),
         ("mode=fast", 'mode = "fast": must be one of "sync", "batch", "fire-and-forget"'),
         ("engine.udp=9001", "engine.udp = 9001: must be a string"),
@@ -111,6 +116,13 @@ def test_a_file_without_instruments_is_useless_and_says_so(tmp_path: Path) -> No
             "limits.query_bytes_max=16777217",
             "limits.query_bytes_max = 16777217: must be at most a quarter of journal.segment_bytes = 67108864",
         ),
+        ("access.admin=root", 'access.admin = "root": must be an array of names in quotes'),
+        ("access.trade=[7]", "access.trade[0] = 7: must be a string"),
+        ("access.trade=['']", 'access.trade = [""]: must be an array of names in quotes'),
+        ("access.admin=['root', 'nobdy']", 'access.admin = ["root", "nobdy"]: there is no user nobdy'),
+        ("access.read=['@traderz']", 'access.read = ["@traderz"]: there is no group traderz'),
+        ("access.read=['@']", 'access.read = ["@"]: there is no group '),
+        ("access.read=['9876543210']", 'access.read = ["9876543210"]: 9876543210 is not a number of a user or group'),
         ("log.format=xml", 'log.format = "xml": must be one of "console", "json"'),
     ],
 )
@@ -132,6 +144,62 @@ def test_off_loopback_a_key_is_required(key: str, address: str) -> None:
     assert refusal(*apart).endswith(expected)
     load_settings(None, [*apart, "engine.key_file=/etc/orderd/key"], {"HOME": "/home/a"})
     load_settings(None, [f"engine.{key}={address}"], {"HOME": "/home/a"})
+
+
+def test_a_credential_is_the_key_where_no_file_is_named(tmp_path: Path) -> None:
+    environ = {"HOME": "/home/a", "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    apart = ["engine.embedded=false", "engine.udp=10.0.0.7:9001"]
+    with pytest.raises(SettingsError, match="engine.key_file"):
+        load_settings(None, apart, environ)
+    (tmp_path / "orderd.key").touch()
+    assert load_settings(None, apart, environ).engine.key_file == str(tmp_path / "orderd.key")
+    assert load_settings(None, [*apart, "engine.key_file=/k"], environ).engine.key_file == "/k"
+    path = tmp_path / "a.toml"
+    for text in ('[engine]\nkey_file = ""' + INSTRUMENT, INSTRUMENT):
+        path.write_text(text)
+        assert load_settings(path, apart, environ).engine.key_file == str(tmp_path / "orderd.key")
+    assert default_settings(environ).engine.key_file == str(tmp_path / "orderd.key")
+    for nonsense in ("engine=5", "engine.key_file=5"):
+        with pytest.raises(SettingsError, match=r"must be a (table|string)"):
+            load_settings(None, [nonsense], environ)
+
+
+def test_a_unit_of_systemd_without_a_file_keeps_to_its_own_directories(tmp_path: Path) -> None:
+    environ = {"HOME": "/home/a", "XDG_STATE_HOME": "/s", "STATE_DIRECTORY": "/var/lib/orderd:/b"}
+    environ |= {"RUNTIME_DIRECTORY": "/run/orderd"}
+    settings = load_settings(None, (), environ)
+    assert settings.journal.directory == "/var/lib/orderd/journal"
+    assert settings.listen.socket == "/run/orderd/orderd.sock"
+    path = tmp_path / "a.toml"
+    path.write_text('[journal]\ndirectory = "/mine"\n[listen]\nsocket = "/s"' + INSTRUMENT)
+    settings = load_settings(path, (), environ)
+    assert (settings.journal.directory, settings.listen.socket) == ("/mine", "/s")
+
+
+def test_access_is_by_users_and_groups_and_root_and_the_daemon_itself_are_always_admin() -> None:
+    rules = load_settings(
+        None, ["access.admin=['@0', '1234']", "access.trade=['root', '@4321']"], {"HOME": "/home/a"}
+    ).access.rules
+    assert rules.admin == Members(frozenset({0, os.geteuid(), 1234}), frozenset({0}))
+    assert rules.trade == Members(frozenset({0}), frozenset({4321}))
+    assert rules.read == Members(everybody=True)
+    assert AccessSettings(read=("*", "root")).rules.read.everybody
+
+
+def test_a_source_reads_the_same_file_again_with_the_same_overrides(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text('mode = "batch"' + INSTRUMENT)
+    source = SettingsSource.find(path, ["batch.linger_ms=7"], {"HOME": "/home/a"})
+    assert source.place == str(path)
+    assert (source.load().mode, source.load().batch.linger_ms) == ("batch", 7)
+    path.write_text('mode = "sync"\n[batch]\nlinger_ms = 1' + INSTRUMENT)
+    assert (source.load().mode, source.load().batch.linger_ms) == ("sync", 7)
+    path.unlink()
+    with pytest.raises(SettingsError, match="No such file"):
+        source.load()
+    without = SettingsSource.find(None, (), {"HOME": "/home/a"})
+    assert without.place == "defaults, there is no settings file"
+    assert without.load() == default_settings({"HOME": "/home/a"})
 
 
 def test_the_socket_mode_is_octal() -> None:

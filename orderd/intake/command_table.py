@@ -1,13 +1,13 @@
 """The one table of commands: what is parsed, dispatched, told by COMMAND and written in docs/COMMANDS.md. Pure."""
 
 from collections.abc import Callable, Generator, Iterator
-from enum import IntEnum
 from types import GeneratorType
 from typing import Final, cast
 
 import attrs
 
 from orderd.intake import replies
+from orderd.intake.access import ROLE_NAMES, Role
 from orderd.intake.context import Context
 from orderd.intake.pending import DuplicateReply, Pending
 from orderd.orders.errors import Duplicate, Refused
@@ -18,15 +18,6 @@ Handler = Callable[[Context, list[bytes]], Reply | list[Reply] | Generator[None,
 
 May raise :class:`orderd.orders.errors.Refused`.
 """
-
-
-class Role(IntEnum):
-    """What a client must be allowed to do."""
-
-    ANY = 0
-    READ = 1
-    TRADE = 2
-    ADMIN = 3
 
 
 @attrs.frozen
@@ -44,6 +35,12 @@ class Command:
     example: str = ""
     immediate: bool = False
     """Whether it is done at once within MULTI too, instead of being queued."""
+    role_with_arguments: Role | None = None
+    """The role that the form with arguments needs, where asking and setting are one name."""
+
+    def role_for(self, args: list[bytes]) -> Role:
+        """What a connection must be allowed to do for this command with these words behind its name."""
+        return self.role_with_arguments if args and self.role_with_arguments is not None else self.role
 
     def takes(self, words: int) -> bool:
         """Whether a request of so many words, the name's included, has the right number."""
@@ -76,11 +73,14 @@ class CommandTable:
         reply: str,
         example: str = "",
         immediate: bool = False,
+        role_with_arguments: Role | None = None,
     ) -> Callable[[Handler], Handler]:
         """Decorator: ``handler`` is what ``name`` does."""
 
         def register(handler: Handler) -> Handler:
-            command = Command(name, arity, role, group, arguments, summary, reply, handler, example, immediate)
+            command = Command(
+                name, arity, role, group, arguments, summary, reply, handler, example, immediate, role_with_arguments
+            )
             self._commands[name.encode()] = command
             if " " in name:
                 self._containers.add(name.partition(" ")[0].encode())
@@ -140,6 +140,14 @@ def run(context: Context, command: Command, args: list[bytes]) -> list[Reply] | 
     if isinstance(reply, GeneratorType):
         return _guarded(context, reply)
     return [cast("Reply", reply)]
+
+
+def not_permitted(command: Command, args: list[bytes], role: Role) -> bytes | None:
+    """The refusal of ``command`` to a connection of this ``role``, or None if it may."""
+    needed = command.role if command.role_with_arguments is None else command.role_for(args)
+    if role >= needed:
+        return None
+    return replies.error("NOPERM", f"this connection may not {command.name}: it needs the role {ROLE_NAMES[needed]}")
 
 
 def finish(outcome: list[Reply] | Steps) -> list[Reply]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from orderd.intake.access import AccessRules, Peer, Role
 from orderd.intake.pending import Pending, Waiter
 from orderd.orders.desk import Desk, Mode
 from orderd.wire.bodies import Level
@@ -25,11 +26,28 @@ class BookQuery(Protocol):
 
 @attrs.define
 class LiveSettings:
-    """The settings that may change while the daemon runs."""
+    """The settings in force, in the terms of commands. Only their owner changes them, all at once."""
 
     mode: Mode
     reply_timeout: float
     """Seconds."""
+    access: AccessRules = attrs.field(factory=AccessRules)
+    shown: Mapping[str, str] = attrs.field(factory=dict)
+    """Dotted key and value of each setting."""
+
+    def take(self, new: "LiveSettings") -> None:
+        """Be as ``new`` from now on."""
+        self.mode, self.reply_timeout, self.access, self.shown = new.mode, new.reply_timeout, new.access, new.shown
+
+
+class SettingsControl(Protocol):
+    """The owner of the settings, as commands see it."""
+
+    def set_mode(self, mode: Mode, by: str) -> None:
+        """Put ``mode`` in force at once; ``by`` says who, for the log."""
+
+    def ask_reload(self, by: str, done: Callable[[str | None], None]) -> None:
+        """Read the settings again; ``done`` is called with why the old ones stay, or None when the new are in force."""
 
 
 @attrs.frozen
@@ -39,8 +57,7 @@ class Services:
     desk: Desk
     live: LiveSettings
     info: Callable[[], Info]
-    settings: Mapping[str, str]
-    """Dotted key and value of each setting."""
+    control: SettingsControl
     sent_end: Callable[[], int]
     """Order ids below it were sent, or may have been."""
     commits_wanted: Callable[[], int]
@@ -55,8 +72,11 @@ class Client:
 
     id: int
     waiter: Waiter
-    address: str
+    peer: Peer
+    role: Role
     connected_at: float
+    user: str = ""
+    """Name of the peer's user; the number until it is known."""
     protocol: int = 2
     name: bytes = b""
     library: dict[bytes, bytes] = attrs.field(factory=dict)
@@ -68,6 +88,9 @@ class Client:
     closing: bool = False
     """Close it once its replies are written."""
     killed: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        self.user = self.user or str(self.peer.uid)
 
 
 @attrs.frozen

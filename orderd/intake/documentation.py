@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from orderd.intake import order_commands
+from orderd.intake.access import ROLE_NAMES, Role
 from orderd.intake.command_table import TABLE, Command
 from orderd.intake.intake import COMMAND_MODULES, REPLIES_MAX, TRANSACTION_QUERIES
 from orderd.intake.order_replies import EXECUTIONS_AT_ONCE
@@ -27,6 +28,7 @@ REASONS: Final = {
     Reason.REPLACED_BELOW_FILLED: "a replace to no more than what was filled cancelled the rest",
     Reason.REPORTS_FULL: "the engine had to keep too many reports that orderd did not take, and cancelled its orders",
     Reason.NOT_SUPPORTED: "the engine does not support what the record asks for",
+    Reason.MAXAGE: "the order was not sent to the engine within its `MAXAGE`, and never reached it",
 }
 OWN_REASONS: Final = {
     "NOT_SENT": "with `UNKNOWN`: no answer in time, and the order was not sent to the engine yet; it lives on",
@@ -41,6 +43,8 @@ ERRORS: Final = (
     ("NOTFOUND", "No order of that id is remembered.", "Nothing, or place the order."),
     ("LIMIT", "A bound of this connection is reached; the text names it.", "Send less at a time, read replies faster."),
     ("FULL", "A bound of the daemon is reached; nothing was taken.", "Try again later; cancels have their own room."),
+    ("NOPERM", "This connection's user may not do that; the text names the role that it needs.", "Ask for the role."),
+    ("HALTED", "Trading is halted, and this could trade.", "Wait until `TRADING` is `ACTIVE`; cancels pass."),
     ("TRIMMED", "Those executions are gone. The text is the id of the first one kept.", "Go on from there."),
     ("UNAVAILABLE", "The engine or the journal did not answer in time; no order was taken.", "Ask again."),
     ("EXECABORT", "A command after MULTI was refused, so none was done.", "Correct it and begin with MULTI."),
@@ -54,6 +58,7 @@ GROUPS: Final = {
     "server": "Server",
     "connection": "Connection",
 }
+_NEEDED: Final = {role: f"`{name}`" for role, name in ROLE_NAMES.items()} | {Role.ANY: "none"}
 EXAMPLES: Final = {
     "ORDER.BATCH": "ORDER.BATCH b1 RECORDS",
     "CLIENT KILL": "CLIENT KILL ID 7",
@@ -80,8 +85,8 @@ book is a bulk string; arrays inside pairs stay arrays in both protocols.
   `187.253` with tick `0.01`, `1e3`, `+1`, zero, or anything beyond 63 bits of ticks or lots is `-BADORDER`, never
   rounded. In replies prices have as many decimals as the tick, quantities as many as the lot.
 - **`cl_ord_id`** is yours to choose: 1 to 64 printable ASCII characters without space. It makes orders idempotent: the
-  same order again (equal in all but `MODE`) gets the first one's outcome, another order under a known id is
-  `-DUPLICATE`. An order that is refused with an error does not use its id up; one that the engine rejects does.
+  same order again (equal in all but `MODE` and `MAXAGE`) gets the first one's outcome, another order under a known id
+  is `-DUPLICATE`. An order that is refused with an error does not use its id up; one that the engine rejects does.
 - orderd remembers open and unconfirmed orders for ever, and of those that are done (cancels and replaces count, too)
   the last `[limits] orders_remembered_max`. An id that was forgotten counts as new: that bounds how late a repeat is
   safe.
@@ -104,6 +109,27 @@ The setting `mode` holds for all, the option `MODE` for one command. No mode cha
 the engine. A reply that is not there after `reply_timeout_ms` is `UNKNOWN`, with a reason: the order was not refused,
 it lives on. Ask with `ORDER.STATUS` or `ORDER.WAIT`, or send the same order again.
 
+The mode in force is that of the settings file, until `MODE x` sets another one; that lasts until the next
+`CONFIG RELOAD`, SIGHUP or restart. A change holds from the next command on. Orders that wait for company keep their
+place; a shorter `linger_ms` shortens their wait, too, and a longer one does not lengthen it.
+
+## Orders that must not be late
+
+`MAXAGE ms` bounds the time from when orderd took an order in until it is first sent. An order that is older by then
+never goes: it becomes `EXPIRED` with reason `MAXAGE`, once the engine has confirmed that its place in the sequence is
+used up; while the engine is away it stays `QUEUED`. An order that was sent in time and waits for its answer is left
+alone, since it may have been executed: a late answer is no late order. Waiting for company in mode `batch` counts as
+waiting. Over a restart of orderd age goes by the wall clock.
+
+## Roles
+
+The kernel tells orderd the user and the groups of each connection's process. The settings' `[access]` gives them one of
+three roles, each with all that the ones before it may do: `read`, `trade`, `admin`. Each command below names the role
+that it needs; without any role a connection may still do what needs none. Else it is `-NOPERM`, in `MULTI` as soon as
+the command is queued. As shipped everybody who may open the socket may trade, and root and orderd's own user are
+`admin`. A reload changes the roles of those who are connected, too; what they have asked before is still answered.
+`CLIENT INFO` shows the user and the role.
+
 ## An order's pairs
 
 | key | value |
@@ -123,8 +149,9 @@ it lives on. Ask with `ORDER.STATUS` or `ORDER.WAIT`, or send the same order aga
 `exec_type` (`NEW`, `TRADE`, `CANCELED`, `REPLACED`, `REJECTED`, `EXPIRED`, `CANCEL_REJECTED`, `REPLACE_REJECTED`),
 `cl_ord_id`, `order_id`, `symbol`, `side`, `account`, `last_qty`, `last_px`, `cum_qty`, `leaves_qty`, `status`; for a
 `TRADE` also `liquidity` (`MAKER`, `TAKER`) and `trade_id`; `transact_time_ns` (since 1970 UTC); `reason` where there is
-one. Every accepted order has one `NEW` first, an immediate one too. Each fill is one `TRADE` a side, at the maker's
-price. An instrument that the settings do not have leaves the keys about it out.
+one. Every accepted order has one `NEW` first, an immediate one too; one that was not sent within its `MAXAGE` was never
+accepted, and has one `EXPIRED` alone. Each fill is one `TRADE` a side, at the maker's price. A mass cancel shows as the
+`CANCELED` of each of its orders. An instrument that the settings do not have leaves the keys about it out.
 """
 
 LIMITS: Final = f"""\
@@ -137,8 +164,8 @@ LIMITS: Final = f"""\
 | commands between MULTI and EXEC | {TRANSACTION_QUERIES} times `query_bytes_max` | `-LIMIT`, then `-EXECABORT` |
 | replies that a client does not read | `[limits] reply_bytes_max` | `-LIMIT`, and the connection is closed |
 | replies that a client waits for | {REPLIES_MAX} | the same |
-| orders not confirmed | `[limits] orders_unconfirmed_max`; for cancels and replaces 1/16 more, at least 64 | `-FULL` |
-| the journal's disk | an eighth of a segment is kept for cancels and replaces | `-FULL` |
+| orders not confirmed | `[limits] orders_unconfirmed_max`; for cancels 1/16 more, at least 64 | `-FULL` |
+| the journal's disk | an eighth of a segment is kept for cancels | `-FULL` |
 | executions kept | `[executions] kept` | `-TRIMMED` for a position before them |
 | executions in one reply | {EXECUTIONS_AT_ONCE} | the reply has that many |
 | orders in one `ORDER.LIST` | {order_commands.COUNT_MAX} | `-BADORDER` |
@@ -151,11 +178,10 @@ A connection that is closed after an error loses replies, not orders: what was t
 
 These answer `-BADORDER ... is not supported` and are never ignored:
 
-- the commands {{later}};
-- `MODE` with a value, and `HELLO ... AUTH`;
-- of `ORDER.NEW` the options `POSTONLY`, `MAXAGE`, `TIF GTD`, and `STP` other than `NONE`; of `EXEC.READ` the option
-  `ACCOUNT`;
-- in batches mass cancels (kind 5), extensions (kind 6), post-only, self-trade prevention and GTD.
+- `HELLO ... AUTH`;
+- of `ORDER.NEW` the options `POSTONLY`, `TIF GTD`, and `STP` other than `NONE`; of `EXEC.READ` the option `ACCOUNT`;
+- of `TRADING` the state `REDUCING`;
+- in batches extensions (kind 6), post-only, self-trade prevention and GTD.
 
 There are no keys: `WATCH`, `GET`, `SET` and the like are `-ERR`. Databases other than 0 do not exist.
 """
@@ -171,9 +197,16 @@ def _command(command: Command) -> Iterator[str]:
     yield f"```\n{command.name} {command.arguments}".rstrip() + "\n```\n"
     yield f"{command.summary}\n"
     yield f"Reply: {command.reply}.\n"
+    yield f"Role: {_role(command)}.\n"
     example = command.example or EXAMPLES[command.name]
     if example != command.name:
         yield f"Example: `{example}`\n"
+
+
+def _role(command: Command) -> str:
+    if command.role_with_arguments is None:
+        return _NEEDED[command.role]
+    return f"{_NEEDED[command.role]} to ask, {_NEEDED[command.role_with_arguments]} to set"
 
 
 def document() -> str:
@@ -183,7 +216,7 @@ def document() -> str:
     parts.append(_table("| reason | meaning |", [(f"`{name}`", text) for name, text in reasons.items()]))
     parts.append("## Errors\n\nThe first word says what to do. After an error nothing of that command was journaled.\n")
     parts.append(_table("| error | what happened | what to do |", [(f"`-{e[0]}`", *e[1:]) for e in ERRORS]))
-    parts.append(LIMITS.format(later=", ".join(f"`{name}`" for name in TABLE.later)))
+    parts.append(LIMITS)
     for group, title in GROUPS.items():
         parts.append(f"## {title}\n")
         for command in TABLE:

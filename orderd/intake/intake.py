@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
-from orderd.intake import order_commands, replies, server_commands, transaction_commands, words
-from orderd.intake.command_table import TABLE, Command, Steps, run
+from orderd.intake import order_commands, replies, server_commands, trading_commands, transaction_commands, words
+from orderd.intake.access import Peer
+from orderd.intake.command_table import TABLE, Command, Steps, not_permitted, run
 from orderd.intake.context import Client, Context, Services
 from orderd.intake.pending import Mark, Unfinished, Waiter, WaitList
 from orderd.intake.resp import CommandReader
@@ -27,7 +28,7 @@ REPLIES_MAX = 1_000_000
 """Replies that one client may wait for while it reads all that it is given, whatever ``reply_bytes_max`` says."""
 COMMANDS_AT_ONCE = 64
 """Of one client, before others have their turn: well below a millisecond."""
-COMMAND_MODULES = (order_commands, server_commands, transaction_commands)
+COMMAND_MODULES = (order_commands, server_commands, trading_commands, transaction_commands)
 """They fill the table as they are imported."""
 
 
@@ -72,12 +73,12 @@ class Intake:
 
     # --- connections --------------------------------------------------------------------------------------------------
 
-    def connect(self, address: str, now: float) -> Connection | bytes:
+    def connect(self, peer: Peer, now: float) -> Connection | bytes:
         """A new connection, or what to tell it before it is closed."""
         if len(self._connections) >= self._limits.clients_max:
             return replies.error("LIMIT", f"clients_max {self._limits.clients_max} is reached")
         self.connections_total += 1
-        client = Client(self.connections_total, Waiter(), address, now)
+        client = Client(self.connections_total, Waiter(), peer, self._services.live.access.role_of(peer), now)
         connection = Connection(client, CommandReader(query_bytes_max=self._limits.query_bytes_max))
         self._connections[client.id] = connection
         self._clients[client.id] = client
@@ -92,6 +93,11 @@ class Intake:
         self._connections.pop(client.id, None)
         self._clients.pop(client.id, None)
         self._by_waiter.pop(client.waiter, None)
+
+    def update_roles(self) -> None:
+        """The rules of access changed: they hold for those who are connected, too."""
+        for client in self._clients.values():
+            client.role = self._services.live.access.role_of(client.peer)
 
     def feed(self, connection: Connection, chunk: bytes, now: float, now_ns: int) -> None:
         """Process what a client sent, in one go."""
@@ -192,7 +198,8 @@ class Intake:
         client.commands += 1
         self.commands_total += 1
         found = TABLE.find(request)
-        objection = _objection(found, request)
+        args = request[found[1] :] if found is not None else []
+        objection = _objection(found, request) or (not_permitted(found[0], args, client.role) if found else None)
         queueing = client.transaction
         if objection is not None or found is None:
             client.transaction_failed = queueing is not None
@@ -207,11 +214,11 @@ class Intake:
                 size = f"{client.transaction_bytes} bytes in a transaction, at most {TRANSACTION_QUERIES} times as much"
                 client.waiter.add(replies.error("LIMIT", f"{bound}: {size}"))
             else:
-                queueing.append((found[0], request[found[1] :]))
+                queueing.append((found[0], args))
                 client.waiter.add(replies.QUEUED)
         else:
             self._kill = self._kill or found[0].name in ("CLIENT KILL", "EXEC")
-            outcome = run(context, found[0], request[found[1] :])
+            outcome = run(context, found[0], args)
             if not isinstance(outcome, list):
                 return outcome
             for reply in outcome:

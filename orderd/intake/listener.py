@@ -1,4 +1,4 @@
-"""The Unix socket: accepts clients, reads chunks, writes replies. Decides nothing.
+"""The Unix socket at work: accepts clients, reads chunks, writes replies. Decides nothing.
 
 Reading and writing are done on the bare socket, without a task switch when the kernel is ready; a client that does not
 read gets a task of its own that waits for it, and nobody else notices.
@@ -6,72 +6,29 @@ read gets a task of its own that waits for it, and nobody else notices.
 
 import contextlib
 import errno
-import os
 import socket
-import stat
-import struct
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import attrs
 import trio
 
 from orderd.intake.intake import Connection, Intake
+from orderd.intake.peers import peer_of
 from orderd.intake.pending import Unfinished
+from orderd.runtime.accounts import user_name
 from orderd.runtime.clock import Clock
 from orderd.runtime.log import get_logger
 
 CHUNK_BYTES: Final = 16 * 1024
-BACKLOG: Final = 512
 # Out of descriptors or memory: accepting goes on when others have left (accept(2)).
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 EXHAUSTED_PAUSE_S: Final = 0.1
 LAST_WRITE_S: Final = 5.0
-_CREDENTIALS: Final = struct.Struct("iII")
+USER_NAME_S: Final = 1.0
+"""How long the look-up of a user's name may take before the number has to do."""
 
 log = get_logger("intake")
-
-
-class SocketInUse(Exception):
-    """Another process listens there."""
-
-
-def bind(path: str, mode: int) -> socket.socket:
-    """A listening socket at ``path``, which only a dead one may occupy. Raises :class:`SocketInUse`, OSError."""
-    Path(path).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if os.path.lexists(path):
-        if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise SocketInUse(f"{path} is not a socket")
-        with socket.socket(socket.AF_UNIX) as probe:
-            # Without blocking: a daemon whose backlog is full is there, too.
-            probe.setblocking(False)
-            try:
-                probe.connect(path)
-            except ConnectionRefusedError:
-                os.unlink(path)
-            except BlockingIOError:
-                raise SocketInUse(f"another process listens on {path}") from None
-            else:
-                raise SocketInUse(f"another process listens on {path}")
-    listening = socket.socket(socket.AF_UNIX)
-    try:
-        # Nobody connects before the mode is right: the socket does not listen yet.
-        listening.bind(path)
-        os.chmod(path, mode)
-        listening.listen(BACKLOG)
-        listening.setblocking(False)
-    except BaseException:
-        listening.close()
-        raise
-    return listening
-
-
-def unbind(listening: socket.socket, path: str) -> None:
-    """Close the socket that :func:`bind` made, and take its name away."""
-    # While it still listens, so that nobody else's can have the name.
-    Path(path).unlink(missing_ok=True)
-    listening.close()
 
 
 @attrs.define(eq=False)
@@ -101,6 +58,8 @@ class Listener:
         self._clock = clock
         self._staged = staged
         self._peers: dict[Connection, _Peer] = {}
+        self._user_names: dict[int, str] = {}
+        self._look_ups = trio.CapacityLimiter(4)
         self._accepting = trio.CancelScope()
         self._serving = trio.CancelScope()
         self._timing = trio.CancelScope()
@@ -158,7 +117,12 @@ class Listener:
                     await trio.sleep(EXHAUSTED_PAUSE_S)
                 continue
             sock.setblocking(False)
-            connection = self._intake.connect(_name_of(sock), self._clock.monotonic())
+            try:
+                connection = self._intake.connect(peer_of(sock), self._clock.monotonic())
+            except OSError as error:
+                log.warning("cannot tell who connects", reason=error.strerror)
+                sock.close()
+                continue
             if isinstance(connection, bytes):
                 with sock, contextlib.suppress(OSError):
                     sock.send(connection)
@@ -170,6 +134,7 @@ class Listener:
         try:
             with peer.scope:
                 with peer.reading:
+                    peer.connection.client.user = await self._user_name(peer.connection.client.peer.uid)
                     await self._read(peer)
                 with trio.move_on_after(LAST_WRITE_S + self._intake.patience):
                     await self._finish(peer)
@@ -180,6 +145,14 @@ class Listener:
             peer.socket.close()
             if peer.finished is not None:
                 peer.finished.set()
+
+    async def _user_name(self, uid: int) -> str:
+        if uid not in self._user_names:
+            name = str(uid)
+            with trio.move_on_after(USER_NAME_S):
+                name = await trio.to_thread.run_sync(user_name, uid, abandon_on_cancel=True, limiter=self._look_ups)
+            self._user_names[uid] = name
+        return self._user_names[uid]
 
     async def _read(self, peer: _Peer) -> None:
         """Until the client hangs up or is to be closed."""
@@ -254,9 +227,3 @@ class Listener:
             pass
         finally:
             peer.writing = False
-
-
-def _name_of(sock: socket.socket) -> str:
-    """Who is at the other end, from the kernel (unix(7), SO_PEERCRED)."""
-    pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
-    return f"pid={pid},uid={uid}"

@@ -1,12 +1,15 @@
 """Commands about the connection and the daemon, as Redis has them. Pure."""
 
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Final
 
 from orderd import __version__
 from orderd.intake import replies, words
-from orderd.intake.command_table import TABLE, Command, Reply, Role
-from orderd.intake.context import Client, Context
+from orderd.intake.access import ROLE_NAMES, Role
+from orderd.intake.command_table import TABLE, Command, Reply
+from orderd.intake.context import Client, Context, SettingsControl
+from orderd.intake.pending import Mark, Pending, Unfinished
 from orderd.orders.desk import MODE_NAMES, Mode
 from orderd.orders.errors import BadOrder, Refused
 
@@ -187,7 +190,8 @@ def client_kill(context: Context, args: list[bytes]) -> Reply:
 def _client_line(context: Context, client: Client) -> bytes:
     age = int(context.now - client.connected_at)
     fields = {
-        "id": client.id, "addr": client.address, "name": client.name.decode(), "age": age, "cmd": client.last_command,
+        "id": client.id, "addr": f"pid={client.peer.pid},uid={client.peer.uid}", "user": client.user,
+        "role": ROLE_NAMES[client.role], "name": client.name.decode(), "age": age, "cmd": client.last_command,
         "commands": client.commands, "waiting": len(client.waiter.replies), "resp": client.protocol,
         "lib-name": client.library.get(b"lib-name", b"").decode(),
         "lib-ver": client.library.get(b"lib-ver", b"").decode(),
@@ -261,11 +265,44 @@ def _command_info(c: Command) -> list[replies.Value]:
 )  # fmt: skip
 def config_get(context: Context, args: list[bytes]) -> Reply:
     patterns = [pattern.decode("utf-8", "replace").lower() for pattern in args]
-    settings = {**context.services.settings, **REDIS_SETTINGS}
-    live = context.services.live
-    settings["mode"] = MODE_OF[live.mode].decode()
+    settings = {**context.services.live.shown, **REDIS_SETTINGS}
     found = {k: v for k, v in settings.items() if any(fnmatchcase(k.lower(), pattern) for pattern in patterns)}
     return replies.encode(found, context.client.protocol)
+
+
+class ReloadReply(Pending):
+    """OK once the settings are in force, or why the old ones stay."""
+
+    __slots__ = ("_settle_later", "_why_not")
+
+    def __init__(
+        self, control: SettingsControl, client: Client, deadline: float, settle_later: Callable[[Pending], None]
+    ) -> None:
+        super().__init__(client.protocol, Mark.NEVER, 0, deadline)
+        self._settle_later = settle_later
+        self._why_not: str | None = None
+        control.ask_reload(f"CONFIG RELOAD by client {client.id} ({client.user})", self._done)
+
+    def _done(self, why_not: str | None) -> None:
+        self._why_not = why_not
+        # Any mark that is always reached will do.
+        self.mark = Mark.COMMITS
+        self._settle_later(self)
+
+    def render(self, unfinished: Unfinished | None) -> bytes:
+        if unfinished is not None:
+            return replies.error("UNAVAILABLE", "the settings file is still being read; the log will tell")
+        return replies.OK if self._why_not is None else replies.error("ERR", f"nothing changed: {self._why_not}")
+
+
+@TABLE.add(
+    "CONFIG RELOAD", 2, role=Role.ADMIN, group="server",
+    summary="Read the settings file again, with the same --set values over it, and put it in force: all of it or, if "
+    "it is wrong or changes a key that needs a restart, nothing. Ends what MODE has set.",
+    reply="OK once the settings are in force; -ERR and why the old ones stay", example="CONFIG RELOAD",
+)  # fmt: skip
+def config_reload(context: Context, _: list[bytes]) -> Reply:
+    return ReloadReply(context.services.control, context.client, context.deadline, context.settle_later)
 
 
 @TABLE.add(
@@ -281,8 +318,18 @@ def info(context: Context, args: list[bytes]) -> Reply:
     return replies.bulk("\r\n".join(lines).encode())
 
 
-@TABLE.add("MODE", -1, role=Role.READ, group="server", summary="The mode in force.", reply="its name", example="MODE")
+@TABLE.add(
+    "MODE", -1, role=Role.READ, role_with_arguments=Role.ADMIN, group="server",
+    arguments="[sync|batch|fire-and-forget]",
+    summary="The mode in force; or put another in force, for the commands behind this one, until the next reload or "
+    "restart.",
+    reply="the mode's name; OK", example="MODE batch",
+)  # fmt: skip
 def mode(context: Context, args: list[bytes]) -> Reply:
-    if args:
-        raise BadOrder("MODE with a value is not supported")
-    return replies.bulk(MODE_OF[Mode(context.services.live.mode)])
+    if not args:
+        return replies.bulk(MODE_OF[Mode(context.services.live.mode)])
+    if len(args) > 1:
+        raise BadOrder("MODE takes one mode")
+    client = context.client
+    context.services.control.set_mode(words.mode(args[0]), f"MODE by client {client.id} ({client.user})")
+    return replies.OK

@@ -7,7 +7,8 @@ none.
 import attrs
 
 from orderd.intake import replies
-from orderd.intake.command_table import TABLE, Command, Reply, Role, finish, run
+from orderd.intake.access import Role
+from orderd.intake.command_table import TABLE, Command, Reply, finish, not_permitted, run
 from orderd.intake.context import Context
 from orderd.orders.errors import Refused
 
@@ -65,7 +66,9 @@ def execute(context: Context, _: list[bytes]) -> list[Reply]:
     out: list[Reply] = [replies.array_header(len(queued))]
     inner = attrs.evolve(context, in_transaction=True)
     for command, args in queued:
-        out += finish(run(inner, command, args))
+        # Checked when it was queued; the rules may have changed since.
+        refusal = not_permitted(command, args, context.client.role)
+        out += [refusal] if refusal is not None else finish(run(inner, command, args))
     return out
 
 
