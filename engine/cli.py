@@ -43,12 +43,19 @@ def main() -> None:
 @CONFIG
 @SET
 @click.option("--udp-fd", type=int, help="A bound UDP socket inherited from the parent.")
+@click.option("--grpc-fd", type=int, help="A bound TCP socket inherited from the parent.")
 @click.option("--embedded", is_flag=True, help="Stop when standard input ends; wait for the journal's lock.")
-def run(config: Path | None, overrides: tuple[str, ...], udp_fd: int | None, embedded: bool) -> None:
+def run(
+    config: Path | None, overrides: tuple[str, ...], udp_fd: int | None, grpc_fd: int | None, embedded: bool
+) -> None:
     """Run until SIGTERM or SIGINT."""
     settings = _load(config, overrides)
     configure_logging(settings.log.format, settings.log.level)
-    run_daemon(PROGRAM, lambda: daemon.run(settings, udp_fd=udp_fd, embedded=embedded), EXIT_CODES)
+    run_daemon(
+        PROGRAM,
+        lambda: daemon.run(settings, udp_fd=udp_fd, grpc_fd=grpc_fd, embedded=embedded),
+        EXIT_CODES,
+    )
 
 
 @main.command()
@@ -57,7 +64,10 @@ def run(config: Path | None, overrides: tuple[str, ...], udp_fd: int | None, emb
 def check(config: Path | None, overrides: tuple[str, ...]) -> None:
     """Check the settings without starting."""
     settings = _load(config, overrides)
-    click.echo(f"settings are good: {len(settings.instruments)} instruments, UDP on {settings.listen.udp}")
+    listen = settings.listen
+    click.echo(
+        f"settings are good: {len(settings.instruments)} instruments, UDP on {listen.udp}, gRPC on {listen.grpc}"
+    )
 
 
 def _load(config: Path | None, overrides: tuple[str, ...]) -> EngineSettings:

@@ -14,7 +14,7 @@ from orderd.runtime.fields import ABSENT, FieldError
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.runtime.journal_settings import JournalSettings, check_directory
 from orderd.runtime.log import LogSettings
-from orderd.runtime.places import find_config, state_directory
+from orderd.runtime.places import credential_file, find_config, own_state_directory
 from orderd.runtime.settings import load
 
 CONFIG_VARIABLE: Final = "ORDERD_ENGINE_CONFIG"
@@ -93,14 +93,25 @@ class EngineSettings:
 
 def _document_without_file(environ: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "journal": {"directory": str(state_directory(environ, "orderd-engine") / "journal")},
+        "journal": {"directory": str(own_state_directory(environ, "orderd-engine") / "journal")},
         "instrument": [{"symbol": "AAPL", "id": 1, "tick": "0.01", "lot": "1"}],
     }
 
 
+def _load(path: Path | None, overrides: Sequence[str], environ: Mapping[str, str]) -> EngineSettings:
+    credential = credential_file(environ)
+    return load(
+        EngineSettings,
+        path,
+        overrides,
+        without_file=_document_without_file(environ),
+        where_empty={"key_file": credential} if credential else {},
+    )
+
+
 def default_settings(environ: Mapping[str, str] = os.environ) -> EngineSettings:
     """What is in force without a settings file; nothing needs root."""
-    return load(EngineSettings, None, without_file=_document_without_file(environ))
+    return _load(None, (), environ)
 
 
 def load_settings(
@@ -111,4 +122,4 @@ def load_settings(
     Raises :class:`orderd.runtime.settings.SettingsError`, whose text is one line.
     """
     path = find_config(config, environ, CONFIG_VARIABLE, SYSTEM_CONFIG)
-    return load(EngineSettings, path, overrides, without_file=_document_without_file(environ))
+    return _load(path, overrides, environ)

@@ -1,35 +1,59 @@
-"""The engine as a process: journal, core and UDP front, supervised, from the start to a clean end.
+"""The engine as a process: journal, rounds of the core and both fronts, supervised, from the start to a clean end.
 
 Start: lock and read the journal, commit the boot, bind, tell readiness. End on SIGTERM or SIGINT, or, as an embedded
-engine, when the parent closes our standard input, which happens however the parent dies.
+engine, when the parent closes our standard input, which happens however the parent dies. Then gRPC calls under way are
+answered, new ones refused, and UDP ends last.
 """
 
 import signal
 import socket
 import sys
-from typing import Final
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final, TypeVar
 
+import attrs
 import trio
 
 from engine.config import EngineSettings
 from engine.core import EngineCore, EngineLimits
+from engine.grpc_server import GrpcServer
+from engine.grpc_service import Site
+from engine.rounds import Rounds
 from engine.udp_server import UdpServer
 from orderd.journal.disk import RealDisk
 from orderd.journal.journal import Journal
 from orderd.journal.opening import open_journal
 from orderd.journal.writer import JournalWriter
-from orderd.runtime.addresses import parse_address
+from orderd.runtime.addresses import Address, parse_address
+from orderd.runtime.asyncio_bridge import open_bridge
 from orderd.runtime.clock import SystemClock, SystemEntropy
 from orderd.runtime.datagrams import UdpSocket
 from orderd.runtime.keys import read_key
 from orderd.runtime.log import get_logger
-from orderd.runtime.notify import notify
+from orderd.runtime.notify import Notifier
+from orderd.runtime.stream_sockets import address_of, bound_stream
+from orderd.runtime.watchdog import feed
 from orderd.wire.tags import SECRET_BYTES
 
 APPLICATION: Final = b"engine"
 EMBEDDED_LOCK_WAIT_S: Final = 10.0
 
 log = get_logger("engine")
+
+Bound = TypeVar("Bound")
+
+
+@attrs.frozen
+class Sockets:
+    """Both fronts' sockets, bound."""
+
+    udp: UdpSocket
+    grpc: socket.socket
+
+    def close(self) -> None:
+        self.udp.close()
+        self.grpc.close()
 
 
 def restore(core: EngineCore, journal: Journal) -> None:
@@ -43,19 +67,34 @@ def restore(core: EngineCore, journal: Journal) -> None:
     log.info("journal read", entries=entries, boot=core.boot, engine=f"{core.engine_id:016x}")
 
 
-def open_socket(settings: EngineSettings, udp_fd: int | None) -> UdpSocket:
-    """The socket that a parent has bound for us, else one of our own."""
-    if udp_fd is not None:
-        return UdpSocket(socket.socket(fileno=udp_fd))
-    return UdpSocket.bound(parse_address(settings.listen.udp))
+def open_sockets(settings: EngineSettings, udp_fd: int | None, grpc_fd: int | None) -> Sockets:
+    """Those that a parent has bound for us, else our own. Raises OSError, which names setting and address."""
+    listen = settings.listen
+    udp = _bind("udp", listen.udp, UdpSocket.bound) if udp_fd is None else UdpSocket(socket.socket(fileno=udp_fd))
+    try:
+        grpc = _bind("grpc", listen.grpc, bound_stream) if grpc_fd is None else socket.socket(fileno=grpc_fd)
+    except OSError:
+        udp.close()
+        raise
+    return Sockets(udp, grpc)
 
 
-async def run(settings: EngineSettings, *, udp_fd: int | None = None, embedded: bool = False) -> None:
+def _bind(key: str, address: str, bind: Callable[[Address], Bound]) -> Bound:
+    try:
+        return bind(parse_address(address))
+    except OSError as error:
+        raise OSError(f"listen.{key} = {address}: {error.strerror or error}") from None
+
+
+async def run(
+    settings: EngineSettings, *, udp_fd: int | None = None, grpc_fd: int | None = None, embedded: bool = False
+) -> None:
     """Until told to stop.
 
     Raises :class:`~orderd.journal.errors.JournalError`, :class:`~engine.core.InstrumentsChanged`,
     :class:`~orderd.runtime.keys.KeyFileError`, OSError.
     """
+    notifier = Notifier.take()
     secret = read_key(settings.key_file)
     assert len(secret) in (0, SECRET_BYTES)
     lock_wait_s = EMBEDDED_LOCK_WAIT_S if embedded else 0.0
@@ -66,45 +105,57 @@ async def run(settings: EngineSettings, *, udp_fd: int | None = None, embedded: 
         limits = EngineLimits(settings.limits.sessions_max, settings.limits.reports_max)
         core = EngineCore(engine_id=journal.journal_id, secret=secret, instruments=settings.instruments, limits=limits)
         restore(core, journal)
-        sock = open_socket(settings, udp_fd)
+        sockets = open_sockets(settings, udp_fd, grpc_fd)
     except BaseException:
         journal.close()
         raise
     writer = JournalWriter(journal, settings.journal)
-    server = UdpServer(core, sock, writer, SystemClock())
+    rounds = Rounds(core, writer, SystemClock())
+    site = Site(core, rounds, settings.instruments, has_key=bool(secret))
     try:
-        await _serve(settings, server, sock, writer, embedded=embedded)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(writer.run)
+            nursery.start_soon(feed, notifier, writer.prove_alive)
+            await _serve(settings, site, sockets, notifier, embedded=embedded)
+            nursery.cancel_scope.cancel()
     finally:
-        sock.close()
+        sockets.close()
         await writer.aclose()
-    log.info("stopped", orders=core.counters.orders, datagrams_rejected=server.counters.rejected)
+    log.info("stopped", orders=core.counters.orders, frames_rejected=rounds.counters.rejected)
 
 
-async def _serve(
-    settings: EngineSettings, server: UdpServer, sock: UdpSocket, writer: JournalWriter, *, embedded: bool
-) -> None:
-    async with trio.open_nursery() as nursery:
-        await nursery.start(writer.run)
-        nursery.start_soon(_stop_on_signal, server)
+async def _serve(settings: EngineSettings, site: Site, sockets: Sockets, notifier: Notifier, *, embedded: bool) -> None:
+    stopping = trio.Event()
+    udp, grpc_address = UdpServer(site.rounds, sockets.udp), address_of(sockets.grpc)
+    async with AsyncExitStack() as stack:
+        grpc = GrpcServer(await stack.enter_async_context(open_bridge()), site)
+        await stack.enter_async_context(grpc.serving(sockets.grpc))
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        nursery.start_soon(udp.run)
+        nursery.start_soon(site.rounds.run)
+        nursery.start_soon(_stop_on_signal, stopping)
         if embedded:
-            nursery.start_soon(_stop_without_parent, server)
-        log.info("ready", udp=str(sock.address), instruments=len(settings.instruments))
-        notify("READY=1")
-        await server.run()
-        notify("STOPPING=1")
+            nursery.start_soon(_stop_without_parent, stopping)
+        log.info("ready", udp=str(sockets.udp.address), grpc=str(grpc_address), instruments=len(settings.instruments))
+        notifier.ready()
+        await stopping.wait()
+        notifier.stopping()
+        with trio.move_on_after(settings.shutdown_timeout_ms / 1000):
+            await grpc.stop()
+        # Calls that are under way still may have begun a round; it ends, since it is not cancelled.
         nursery.cancel_scope.cancel()
 
 
-async def _stop_on_signal(server: UdpServer) -> None:
+async def _stop_on_signal(stopping: trio.Event) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for signal_number in signals:
             log.info("stopping", signal=signal.Signals(signal_number).name)
-            server.stop()
+            stopping.set()
 
 
-async def _stop_without_parent(server: UdpServer) -> None:
+async def _stop_without_parent(stopping: trio.Event) -> None:
     async with trio.lowlevel.FdStream(sys.stdin.fileno()) as parent:
         while await parent.receive_some(1):
             pass
     log.info("stopping", reason="the parent is gone")
-    server.stop()
+    stopping.set()

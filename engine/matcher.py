@@ -11,14 +11,16 @@ Rules of the reports:
 - Each fill is one TRADE per side with the same trade id, at the maker's price, the maker's before the taker's. Only the
   taker's can be final: the maker's belongs to another input.
 - ``input`` of a report is 0 when another session or the engine caused it.
+- A mass cancel has a CANCELED for each order, not final, and then its own MASS_CANCELED (:mod:`engine.mass_cancel`).
 """
 
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from engine.book import ANY_PRICE, Book, BookSide, reduce, remove
+from engine.mass_cancel import Fields, mass_cancel
 from engine.orders import Order, Session
 from engine.outcomes import refuse, tell_canceled, tell_replaced, tell_trade
 from orderd.link.report_log import ReportLog
@@ -26,7 +28,9 @@ from orderd.wire.records import (
     FLAG_MARKET,
     FLAG_POST_ONLY,
     FLAG_SELL,
+    KIND_OFFSET,
     RECORD,
+    RECORD_BYTES,
     STP_MASK,
     TIF_MASK,
     TIF_SHIFT,
@@ -36,13 +40,11 @@ from orderd.wire.records import (
 )
 from orderd.wire.reports import FLAG_FINAL, FLAG_TAKER, ExecType, Reason
 
-Fields = tuple[int, int, int, int, int, int, int]
-"""A record's number, price, quantity, instrument, account, kind, flags."""
-
 _NEW: Final = int(Kind.NEW)
 _CANCEL: Final = int(Kind.CANCEL)
 _REPLACE: Final = int(Kind.REPLACE)
 _REPLACE_OPEN: Final = int(Kind.REPLACE_OPEN)
+_MASS_CANCEL: Final = int(Kind.MASS_CANCEL)
 _GTC_FLAG: Final = TimeInForce.GTC << TIF_SHIFT
 _NOT_PLAIN: Final = 0xFF & ~(FLAG_SELL | _GTC_FLAG)
 """Flags that a plain order, a limit order for the day or until cancelled, has not."""
@@ -155,6 +157,18 @@ class Matcher:
         if run:
             session.reports.add_range(sequence - run + 1, run, now_ns, final=True)
 
+    def apply_in_steps(self, session: Session, first: int, records: memoryview, now_ns: int) -> Iterator[None]:
+        """As :meth:`apply`, the same reports in the same items, with yields within and behind each mass cancel."""
+        kinds = bytes(records[KIND_OFFSET::RECORD_BYTES])
+        done = 0
+        while (at := kinds.find(_MASS_CANCEL, done)) >= 0:
+            self.apply(session, first + done, records[done * RECORD_BYTES : at * RECORD_BYTES], now_ns)
+            fields = RECORD.unpack_from(records, at * RECORD_BYTES)
+            yield from mass_cancel(session, first + at, fields, now_ns)
+            yield
+            done = at + 1
+        self.apply(session, first + done, records[done * RECORD_BYTES :], now_ns)
+
     def cancel_session(self, session: Session, reason: Reason, now_ns: int) -> None:
         """Cancel all that rests of ``session``, oldest first. No input of it asked for this: input 0, never final."""
         for order in session.live.values():
@@ -250,11 +264,13 @@ class Matcher:
                 self._cancel(order, Reason.NONE, sequence, now_ns)
             else:
                 self._replace(order, sequence, fields, now_ns)
+        elif kind == _MASS_CANCEL:
+            for _ in mass_cancel(session, sequence, fields, now_ns):
+                pass
         elif kind == Kind.VOID:
             refuse(session, ExecType.VOIDED, sequence, sequence, fields, Reason.NONE, now_ns)
         else:
-            known = kind == Kind.MASS_CANCEL or kind == Kind.EXTENSION
-            reason = Reason.NOT_SUPPORTED if known else Reason.BAD_RECORD
+            reason = Reason.NOT_SUPPORTED if kind == Kind.EXTENSION else Reason.BAD_RECORD
             refuse(session, ExecType.REJECTED, sequence, sequence, fields, reason, now_ns)
 
     def _cancel(self, order: Order, reason: Reason, sequence: int, now_ns: int) -> None:

@@ -9,6 +9,7 @@ from orderd.wire.reports import FLAG_FINAL, FULL, ExecType, OrderStatus, Reason
 _PACK: Final = FULL.pack
 _CANCELED: Final = int(ExecType.CANCELED)
 _CANCELED_STATUS: Final = int(OrderStatus.CANCELED)
+_MASS_CANCELED: Final = int(ExecType.MASS_CANCELED)
 _TRADE: Final = int(ExecType.TRADE)
 _FILLED: Final = int(OrderStatus.FILLED)
 _PARTIALLY_FILLED: Final = int(OrderStatus.PARTIALLY_FILLED)
@@ -44,6 +45,19 @@ def tell_trade(order: Order, lots: int, price: int, trade_id: int, input_: int, 
             _TRADE, flags | order.flags & FLAG_SELL, _PARTIALLY_FILLED if order.open else _FILLED, 0,
             order.account, 0, order.instrument, 0, order.sequence, input_, order.number,
             lots, price, order.filled, order.open, trade_id, now_ns,
+        )
+    )  # fmt: skip
+
+
+def tell_mass_canceled(
+    session: Session, input_: int, fields: tuple[int, int, int, int, int, int, int], count: int, now_ns: int
+) -> None:
+    """MASS_CANCELED, final: the input ``input_`` with these ``fields`` cancelled ``count`` orders, told before."""
+    number, _, _, instrument, account, _, flags = fields
+    session.reports.add(
+        _PACK(
+            _MASS_CANCELED, flags & FLAG_SELL | FLAG_FINAL, _CANCELED_STATUS, 0, account, 0, instrument, 0,
+            0, input_, number, 0, 0, count, 0, 0, now_ns,
         )
     )  # fmt: skip
 

@@ -1,61 +1,29 @@
-"""The engine's UDP front: takes what has arrived, runs a round of the core, commits it, answers. Decides nothing."""
+"""The engine's UDP front: waits for datagrams and begins a round, which drains the socket. Decides nothing."""
 
-import attrs
 import trio
 
-from engine.core import EngineCore
-from orderd.journal.writer import JournalWriter
-from orderd.runtime.clock import Clock
+from engine.rounds import Rounds
 from orderd.runtime.datagrams import DatagramSocket
-from orderd.wire.errors import WireError
-
-
-@attrs.define
-class UdpCounters:
-    """Totals since the start of the process."""
-
-    received: int = 0
-    rejected: int = 0
-    sent: int = 0
 
 
 class UdpServer:
-    """Owns the core while it runs. A failed commit ends it: nothing that it would have covered was answered."""
+    """Rounds begin in its task as datagrams come."""
 
-    def __init__(self, core: EngineCore, socket: DatagramSocket, writer: JournalWriter, clock: Clock) -> None:
-        self.counters = UdpCounters()
-        self._core = core
+    def __init__(self, rounds: Rounds, socket: DatagramSocket) -> None:
+        self._rounds = rounds
         self._socket = socket
-        self._writer = writer
-        self._clock = clock
         self._stopping = False
+        self._idle = trio.CancelScope()
+        rounds.datagrams = socket
 
     async def run(self) -> None:
         """Until :meth:`stop` or cancelled. Raises :class:`~orderd.journal.errors.JournalError`."""
         with trio.CancelScope() as self._idle:
             while not self._stopping:
                 await self._socket.wait_readable()
-                with trio.CancelScope(shield=True):
-                    await self._round()
+                await self._rounds.turn()
 
     def stop(self) -> None:
         """End after the round that is under way."""
         self._stopping = True
         self._idle.cancel()
-
-    async def _round(self) -> None:
-        # Shielded by the caller: a round ends with its commit and its answers, or the process ends.
-        core = self._core
-        for datagram, address in self._socket.receive():
-            self.counters.received += 1
-            try:
-                core.receive(datagram, address)
-            except WireError:
-                self.counters.rejected += 1
-        for _ in core.execute(self._clock.time_ns()):
-            await trio.lowlevel.checkpoint()
-        entries = core.take_entries()
-        if entries and not self._writer.commit_at_once(entries):
-            await self._writer.commit(entries)
-        for address, datagram in core.answers():
-            self.counters.sent += self._socket.send(datagram, address)

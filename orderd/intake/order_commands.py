@@ -5,13 +5,15 @@ from math import inf
 from typing import Final
 
 from orderd.intake import render, replies, words
-from orderd.intake.command_table import TABLE, Reply, Role
+from orderd.intake.access import Role
+from orderd.intake.command_table import TABLE, Reply
 from orderd.intake.context import Context
 from orderd.intake.order_replies import (
     BatchReply,
     BookReply,
     ExecutionsReply,
     ListReply,
+    MassCancelReply,
     OrderReply,
     QueuedReply,
     ReserveReply,
@@ -19,13 +21,14 @@ from orderd.intake.order_replies import (
     is_live,
 )
 from orderd.intake.pending import Mark
+from orderd.orders.ages import MAXAGE_MS_MAX
 from orderd.orders.desk import Mode
 from orderd.orders.errors import BadOrder, NotFound, Trimmed
 from orderd.orders.table import unpack
-from orderd.wire.records import FLAG_MARKET, TIF_SHIFT, VALUE_MAX, Kind, TimeInForce
+from orderd.wire.records import FLAG_MARKET, TIF_SHIFT, VALUE_MAX, Kind, TimeInForce, mass_flags
 
-ORDER_OPTIONS: Final = {b"TIF": 1, b"ACCOUNT": 1, b"MODE": 1, b"STP": 1}
-ORDER_OPTIONS_LATER: Final = frozenset({b"POSTONLY", b"MAXAGE"})
+ORDER_OPTIONS: Final = {b"TIF": 1, b"ACCOUNT": 1, b"MODE": 1, b"STP": 1, b"MAXAGE": 1}
+ORDER_OPTIONS_LATER: Final = frozenset({b"POSTONLY"})
 ORDER_ID_MAX: Final = VALUE_MAX
 COUNT_MAX: Final = 1000
 DEPTH_MAX: Final = 1000
@@ -38,8 +41,9 @@ _MARKET_TIMES: Final = (TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK)
 @TABLE.add(
     "ORDER.NEW", -6, role=Role.TRADE, group="orders",
     arguments="cl_ord_id symbol BUY|SELL quantity LIMIT price|MARKET [TIF DAY|GTC|IOC|FOK] [ACCOUNT n] [STP NONE] "
-    "[MODE sync|batch|fire-and-forget]",
-    summary="Place an order. The same order again gets the first one's outcome.",
+    "[MAXAGE ms] [MODE sync|batch|fire-and-forget]",
+    summary="Place an order. The same order again gets the first one's outcome. With MAXAGE (1 to 86400000 ms) an "
+    "order that was not sent to the engine within that time does not go any more: it is EXPIRED with reason MAXAGE.",
     reply="the order's pairs",
     example="ORDER.NEW a1 AAPL BUY 100 LIMIT 187.25 TIF GTC",
 )  # fmt: skip
@@ -58,17 +62,17 @@ def order_new(context: Context, args: list[bytes]) -> Reply:
         price, rest, flags = 0, args[5:], side | FLAG_MARKET
     else:
         raise BadOrder(f"order type {words.shown(args[4])} must be LIMIT or MARKET")
-    mode, account, time_in_force = _order_options(context, rest)
+    mode, account, time_in_force, maxage_ms = _order_options(context, rest)
     if not price and time_in_force not in _MARKET_TIMES:
         raise BadOrder(f"MARKET takes TIF DAY, IOC or FOK, not {time_in_force.name}")
     fields = (price, quantity, instrument.id, account, flags | time_in_force << TIF_SHIFT)
     end = desk.table.end
-    order_id = desk.place(cl_ord_id, fields, mode, context.now, context.now_ns)
+    order_id = desk.place(cl_ord_id, fields, mode, context.now, context.now_ns, maxage_ms)
     return _placed(context, order_id, order_id, mode, again=order_id < end)
 
 
-def _order_options(context: Context, rest: list[bytes]) -> tuple[Mode, int, TimeInForce]:
-    mode, account, time_in_force = context.services.live.mode, 0, TimeInForce.DAY
+def _order_options(context: Context, rest: list[bytes]) -> tuple[Mode, int, TimeInForce, int]:
+    mode, account, time_in_force, maxage_ms = context.services.live.mode, 0, TimeInForce.DAY, 0
     if rest:
         for name, value in words.options(rest, ORDER_OPTIONS, ORDER_OPTIONS_LATER):
             if name == b"TIF":
@@ -77,9 +81,11 @@ def _order_options(context: Context, rest: list[bytes]) -> tuple[Mode, int, Time
                 account = words.integer(value, "ACCOUNT", 0, 65535)
             elif name == b"MODE":
                 mode = words.mode(value)
+            elif name == b"MAXAGE":
+                maxage_ms = words.integer(value, "MAXAGE", 1, MAXAGE_MS_MAX)
             elif value.upper() != b"NONE":
                 raise BadOrder("STP is not supported")
-    return mode, account, time_in_force
+    return mode, account, time_in_force, maxage_ms
 
 
 def _placed(context: Context, order_id: int, row: int, mode: Mode, *, again: bool) -> Reply:
@@ -141,6 +147,8 @@ def _request(
     services, desk, protocol = context.services, context.desk, context.client.protocol
     order_id = _find(context, cl_ord_id)
     known = request_id is not None and desk.ids.find(request_id) is not None
+    if not known and kind is not Kind.CANCEL:
+        desk.trading.check()
     if not known and not is_live(services, order_id):
         return StatusReply(services, protocol, order_id, Mark.COMMITTED, order_id + 1, inf, render.TOO_LATE)
     request = desk.request(order_id, kind, price, quantity, request_id, mode, context.now, context.now_ns)
@@ -152,6 +160,28 @@ def _find(context: Context, cl_ord_id: bytes) -> int:
     if order_id is None:
         raise NotFound(f"{cl_ord_id.decode()} is not an order that is remembered")
     return order_id
+
+
+@TABLE.add(
+    "ORDER.MASSCANCEL", -1, role=Role.TRADE, group="orders", arguments="[SYMBOL s] [SIDE BUY|SELL] [ACCOUNT n]",
+    summary="Cancel all open orders of this daemon, or those of a symbol, a side, an account, that were placed before. "
+    "Each has a CANCELED of its own among the executions. Waits for the engine whatever the mode is.",
+    reply="pairs cancelled (how many); not confirmed in time: cancelled is null, with status UNKNOWN and a reason",
+    example="ORDER.MASSCANCEL SYMBOL AAPL SIDE BUY",
+)  # fmt: skip
+def order_masscancel(context: Context, args: list[bytes]) -> Reply:
+    instrument, side, account = None, None, None
+    for name, value in words.options(args, {b"SYMBOL": 1, b"SIDE": 1, b"ACCOUNT": 1}, frozenset()):
+        if name == b"SYMBOL":
+            instrument = words.instrument(value, context.desk.instruments)
+        elif name == b"SIDE":
+            side = words.side(value)
+        else:
+            account = words.integer(value, "ACCOUNT", 0, 65535)
+    flags = mass_flags(side, instrument=instrument is not None, account=account is not None)
+    instrument_id = instrument.id if instrument is not None else 0
+    row = context.desk.mass_cancel(instrument_id, account or 0, flags, context.now, context.now_ns)
+    return MassCancelReply(context.services, context.client.protocol, row, context.deadline)
 
 
 @TABLE.add(
@@ -207,7 +237,8 @@ def order_list(context: Context, args: list[bytes]) -> Reply:
 @TABLE.add(
     "ORDER.BATCH", -3, role=Role.TRADE, group="orders",
     arguments="batch_id records [MODE sync|batch|fire-and-forget]",
-    summary="Place many orders, cancels and replaces as records of 32 bytes; all are journaled at once, or none.",
+    summary="Place many orders, cancels, replaces and mass cancels as records of 32 bytes; all are journaled at once, "
+    "or none.",
     reply="pairs batch_id, orders, status (QUEUED, DONE, UNKNOWN), accepted, rejected, trades, first_order_id",
 )  # fmt: skip
 def order_batch(context: Context, args: list[bytes]) -> Generator[None, None, Reply]:
@@ -282,6 +313,3 @@ def instruments(context: Context, _: list[bytes]) -> Reply:
     table = context.desk.instruments
     pairs = [render.instrument_pairs(context.client.protocol, instrument) for instrument in table]
     return replies.array_header(len(pairs)) + b"".join(pairs)
-
-
-TABLE.add_later("ORDER.MASSCANCEL", "TRADING", "CONFIG RELOAD")

@@ -97,6 +97,21 @@ class StatusReply(Pending):
         return render.order_pairs(desk, self.protocol, self._order_id, reason=self._reason)
 
 
+class MassCancelReply(Pending):
+    """How many orders the mass cancel in row ``row`` cancelled, once it is confirmed."""
+
+    __slots__ = ("_row", "_services")
+
+    def __init__(self, services: Services, protocol: int, row: int, deadline: float) -> None:
+        super().__init__(protocol, Mark.CONFIRMED, row + 1, deadline)
+        self._services = services
+        self._row = row
+
+    def render(self, unfinished: Unfinished | None) -> bytes:
+        why = None if unfinished is None else _unknown_reason(self._services, self._row, unfinished)
+        return render.mass_cancel_pairs(self._services.desk, self.protocol, self._row, unknown=why)
+
+
 class BatchReply(Pending):
     """A batch's pairs: ``QUEUED`` once it is durable, or ``DONE`` once it is confirmed."""
 

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Final
 
-from orderd.intake.replies import array_header, bulk, pairs_header
+from orderd.intake.replies import array_header, bulk, null, pairs_header
 from orderd.orders.batches import Batch
 from orderd.orders.desk import Desk
 from orderd.orders.executions import Execution
@@ -30,6 +30,7 @@ _KEYS: Final = {
             "rejected",
             "trades",
             "first_order_id",
+            "cancelled",
             "bids",
             "asks",
             "id",
@@ -57,6 +58,7 @@ _ZERO: Final = bulk(b"0")
 
 QUEUED: Final = _STATUSES[OrderStatus.QUEUED]
 UNKNOWN: Final = _STATUSES[OrderStatus.UNKNOWN]
+FORGOTTEN: Final = bulk(b"FORGOTTEN")
 TOO_LATE: Final = _REASONS[Reason.TOO_LATE]
 
 
@@ -143,8 +145,25 @@ def _forgotten(protocol: int, order_id: int) -> bytes:
     # More orders were done behind it than orderd remembers, before its client's turn to hear of it came.
     return (
         pairs_header(3, protocol) + _KEYS["order_id"] + bulk(b"%d" % order_id) + _KEYS["status"] + UNKNOWN
-        + _KEYS["reason"] + bulk(b"FORGOTTEN")
+        + _KEYS["reason"] + FORGOTTEN
     )  # fmt: skip
+
+
+def mass_cancel_pairs(desk: Desk, protocol: int, order_id: int, *, unknown: bytes | None) -> bytes:
+    """How many orders a mass cancel cancelled; ``unknown``, a bulk string, is why that is not known."""
+    place = desk.table.locate(order_id)
+    if unknown is None and place is None:
+        unknown = FORGOTTEN
+    if unknown is not None or place is None:
+        status, reason, cancelled = UNKNOWN, unknown or FORGOTTEN, null(protocol)
+    else:
+        page, row = place
+        cancelled = bulk(b"%d" % page.cancelled.get(row, 0))
+        if page.status[row] != OrderStatus.REJECTED:
+            return pairs_header(1, protocol) + _KEYS["cancelled"] + cancelled
+        status, reason = _STATUSES[OrderStatus.REJECTED], _REASONS[page.reason[row]]
+    values = {"cancelled": cancelled, "status": status, "reason": reason}
+    return pairs_header(len(values), protocol) + b"".join(_KEYS[key] + value for key, value in values.items())
 
 
 def batch_pairs(protocol: int, batch: Batch, status: bytes) -> bytes:

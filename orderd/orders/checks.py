@@ -10,6 +10,11 @@ from orderd.orders.errors import BadOrder
 from orderd.wire.records import (
     FLAG_MARKET,
     FLAG_POST_ONLY,
+    FLAG_SELL,
+    MASS_ACCOUNT,
+    MASS_FLAGS,
+    MASS_INSTRUMENT,
+    MASS_SIDE,
     RECORD_BYTES,
     STP_MASK,
     TEXT_NUMBER,
@@ -54,6 +59,8 @@ class CheckedBatch:
     indexes: list[int] | None
     """Index of each NEW record; None when all are."""
     consecutive: bool
+    may_trade: bool = True
+    """Whether any record is a NEW or a replace, and not only what takes orders away."""
 
 
 def check_batch(records: bytes, instruments: Collection[int]) -> CheckedBatch:
@@ -66,19 +73,23 @@ def check_batch(records: bytes, instruments: Collection[int]) -> CheckedBatch:
     kind, flags = table["kind"], table["flags"]
     is_new = kind == Kind.NEW
     all_new = bool(is_new.all())
-    _refuse((kind == Kind.MASS_CANCEL) | (kind == Kind.EXTENSION), "its kind is not supported")
-    _refuse((kind < Kind.NEW) | (kind > Kind.REPLACE_OPEN), "its kind does not exist")
+    is_mass = kind == Kind.MASS_CANCEL
+    any_instrument = is_mass & (flags & MASS_INSTRUMENT == 0)
+    _refuse(kind == Kind.EXTENSION, "its kind is not supported")
+    _refuse((kind < Kind.NEW) | (kind > Kind.EXTENSION), "its kind does not exist")
     _refuse(table["number"] >= TEXT_NUMBER, "its number must be below 2**63")
-    _refuse(~np.isin(table["instrument"], list(instruments)), "its instrument does not exist")
+    _refuse(~np.isin(table["instrument"], list(instruments)) & ~any_instrument, "its instrument does not exist")
     _check_new(table, flags, is_new)
     if not all_new:
-        _check_requests(table, kind, flags, ~is_new)
+        _check_requests(table, kind, flags, ~is_new & ~is_mass)
+        _check_mass_cancels(table, flags, is_mass)
     numbers = table["number"] if all_new else table["number"][is_new]
     consecutive = all_new and bool((np.diff(numbers.astype(np.int64)) == 1).all())
     if not consecutive:
         _refuse_repeated(numbers, np.flatnonzero(is_new))
     indexes = None if all_new else np.flatnonzero(is_new).tolist()
-    return CheckedBatch(records, len(table), numbers.tolist(), indexes, consecutive)
+    may_trade = bool(((kind != Kind.CANCEL) & ~is_mass).any())
+    return CheckedBatch(records, len(table), numbers.tolist(), indexes, consecutive, may_trade)
 
 
 def _check_new(
@@ -114,6 +125,15 @@ def _check_requests(
     _refuse(
         replace & ((table["quantity"] == 0) | (table["quantity"] > VALUE_MAX)), "its quantity must be 1 to 2**63 - 1"
     )
+
+
+def _check_mass_cancels(table: Records, flags: Bytes, mass: Flags) -> None:
+    _refuse(mass & (flags & ~np.uint8(MASS_FLAGS) != 0), "its flags do not exist")
+    unused = (table["number"] != 0) | (table["price"] != 0) | (table["quantity"] != 0)
+    unused |= (flags & MASS_SIDE == 0) & (flags & FLAG_SELL != 0)
+    unused |= (flags & MASS_INSTRUMENT == 0) & (table["instrument"] != 0)
+    unused |= (flags & MASS_ACCOUNT == 0) & (table["account"] != 0)
+    _refuse(mass & unused, "unused fields must be 0")
 
 
 def _refuse_repeated(numbers: Numbers, indexes: Indexes) -> None:

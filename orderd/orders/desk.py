@@ -1,8 +1,7 @@
 """The desk: takes orders in, hands them to the journal and to the link as groups, and knows how each came out.
 
 An order id is the sequence of its record in the engine's session: both count journaled records from 1. Three marks move
-through
-them, each never beyond the one before::
+through them, each never beyond the one before::
 
     staged (table.end) --commit--> committed_end --reports--> confirmed_end
 
@@ -17,15 +16,18 @@ import attrs
 
 from orderd.link.report_intake import Delivery
 from orderd.orders import entries
+from orderd.orders.ages import Ages
 from orderd.orders.batches import Batch, BatchLedger, digest_of
 from orderd.orders.checks import CheckedBatch, check_batch
 from orderd.orders.entries import Entry
 from orderd.orders.errors import Duplicate, Full
-from orderd.orders.executions import Chunk, ExecutionLog
+from orderd.orders.executions import ExecutionLog
 from orderd.orders.ids import IdIndex, as_number
 from orderd.orders.outcomes import OutcomeCounters, Outcomes
-from orderd.orders.restoring import restore_orders
+from orderd.orders.restoring import new_instruments, restore_orders
+from orderd.orders.staging import Staging
 from orderd.orders.table import OrderTable, is_order, unpack
+from orderd.orders.trading import Trading, TradingState
 from orderd.runtime.instruments import InstrumentTable
 from orderd.wire.paths import Path
 from orderd.wire.records import RECORD, RECORD_BYTES, TEXT_NUMBER, Kind
@@ -34,6 +36,9 @@ from orderd.wire.reports import check_items
 RESERVED_FIRST: Final = 10**12
 """Numbers that orderd gives out begin here, above those that people type."""
 NUMBER_AT: Final = 8
+CANCELS_SPARE_SHARE: Final = 16
+CANCELS_SPARE_MIN: Final = 64
+"""Beyond ``orders_unconfirmed_max`` there is room for one cancel in so many orders, and for so many at least."""
 RUNS_DROPPED_EVERY: Final = 1 << 16
 
 
@@ -89,23 +94,6 @@ class BatchDraft:
     checked: CheckedBatch | None = None
 
 
-class InstrumentsChanged(Exception):
-    """The settings give an instrument of the journal another symbol, tick or lot."""
-
-
-@attrs.define
-class _Group:
-    """What is staged and waits for the next commit."""
-
-    first: int
-    intake_time: float = 0.0
-    intake_time_ns: int = 0
-    ids: list[tuple[int, bytes]] = attrs.field(factory=list)
-    batches: list[Batch] = attrs.field(factory=list)
-    modes: list[tuple[int, Mode]] = attrs.field(factory=list)
-    extra_bytes: int = 0
-
-
 class Desk:
     """``journal_room()`` tells how many bytes the journal can surely take."""
 
@@ -127,16 +115,12 @@ class Desk:
         self.engine = 0
         self.engine_is_journaled = False
         self.received = 0
-        self.commits = 0
-        """Commits that were finished."""
+        self.trading = Trading()
+        self._ages = Ages()
+        self._staging = Staging(self.table)
         self._journal_room = journal_room
         self._room_reserved = room_reserved
         self._known_instruments: dict[int, entries.InstrumentEntry] = {}
-        self._group = _Group(1)
-        self._reports: list[tuple[Entry, Chunk]] = []
-        self._other: list[Entry] = []
-        self._committing: tuple[CommittedGroup | None, list[Chunk], int] | None = None
-        self._committing_engine = False
         self._reserved_next = RESERVED_FIRST
         self._runs_dropped_at = 1
 
@@ -147,14 +131,17 @@ class Desk:
         entry = entries.decode(kind, payload)
         if isinstance(entry, entries.Orders):
             restore_orders(entry, self.table, self.ids, self.batches, self._known_instruments)
+            for mark in entry.ages:
+                self._ages.restore(entry.first + mark.index, mark)
             self.committed_end = self.table.end
-            self._group = _Group(self.table.end)
+            self._staging.restart()
         elif isinstance(entry, entries.ReportsEntry):
             reports = check_items(entry.items)[1]
             if entry.first != self.reports_next:
                 raise entries.EntryError(f"report {entry.first} follows {self.reports_next - 1}")
             chunk = self.outcomes.apply(Delivery(entry.first, entry.items, reports), Path(entry.path), self.table.end)
             self.reports_next = self.reports_journaled = entry.first + reports
+            self._ages.confirm(self.outcomes.confirmed_end)
             self.executions.append(chunk)
             self.trim()
         elif isinstance(entry, entries.Start):
@@ -163,22 +150,17 @@ class Desk:
             self.engine, self.engine_is_journaled = entry.engine, True
         elif isinstance(entry, entries.Reserve):
             self._reserved_next = entry.next
+        elif isinstance(entry, entries.TradingEntry):
+            self.trading.state = entry.state
         else:
             self._known_instruments[entry.id] = entry
 
     def start(self, nonce: int) -> list[Entry]:
-        """After the journal was read: what to commit before the first HELLO. Raises :class:`InstrumentsChanged`."""
-        out: list[Entry] = []
-        for known in self._known_instruments.values():
-            instrument = self.instruments.by_id.get(known.id)
-            if instrument is None or instrument.digest != known.digest:
-                raise InstrumentsChanged(
-                    f"instrument {known.id} is {known.text} in the journal; symbol, tick and lot never change"
-                )
-        for instrument in self.instruments:
-            if instrument.id not in self._known_instruments:
-                text = f"{instrument.symbol} {instrument.tick} {instrument.lot}"
-                out.append(entries.InstrumentEntry(instrument.id, instrument.digest, text).encode())
+        """After the journal was read: what to commit before the first HELLO.
+
+        Raises :class:`~orderd.orders.errors.InstrumentsChanged`.
+        """
+        out = new_instruments(self._known_instruments, self.instruments)
         self.outcomes.counters = OutcomeCounters()
         self.epoch += 1
         out.append(entries.Start(self.epoch, nonce).encode())
@@ -192,12 +174,19 @@ class Desk:
         return self.table.end - self.outcomes.confirmed_end
 
     def place(
-        self, cl_ord_id: bytes, fields: tuple[int, int, int, int, int], mode: Mode, now: float, now_ns: int
+        self,
+        cl_ord_id: bytes,
+        fields: tuple[int, int, int, int, int],
+        mode: Mode,
+        now: float,
+        now_ns: int,
+        maxage_ms: int = 0,
     ) -> int:
         """A new order; returns its order id.
 
-        ``fields`` are price, quantity, instrument, account and flags of its record.
-        The same order again gets the first one's order id. Raises :class:`Duplicate` or :class:`Full`.
+        ``fields`` are price, quantity, instrument, account and flags of its record; ``maxage_ms`` is how long it may
+        wait to be sent, 0 for ever. The same order again gets the first one's order id. Raises :class:`Duplicate`,
+        :class:`~orderd.orders.errors.Halted` or :class:`Full`.
         """
         price, quantity, instrument, account, flags = fields
         number = as_number(cl_ord_id)
@@ -209,12 +198,16 @@ class Desk:
             if self._content(known)[NUMBER_AT:] != record[NUMBER_AT:]:
                 raise Duplicate(f"{cl_ord_id.decode()} is another order", known)
             return known
-        self._check_room(RECORD_BYTES + len(cl_ord_id) + entries.TEXT_ID.size)
+        self.trading.check()
+        age_bytes = entries.AGE.size if maxage_ms else 0
+        self._check_room(RECORD_BYTES + len(cl_ord_id) + entries.TEXT_ID.size + age_bytes)
         order_id = self._stage(record, mode, now, now_ns)
         if number >= TEXT_NUMBER:
-            self._group.ids.append((order_id - self._group.first, cl_ord_id))
-            self._group.extra_bytes += len(cl_ord_id) + entries.TEXT_ID.size
+            self._staging.add_id(order_id, cl_ord_id)
             self.table.set_id(order_id, cl_ord_id)
+        if maxage_ms:
+            self._staging.add_age(order_id, maxage_ms, now_ns)
+            self._ages.add(order_id, maxage_ms, now)
         self.ids.add(cl_ord_id, order_id)
         return order_id
 
@@ -229,7 +222,10 @@ class Desk:
         now: float,
         now_ns: int,
     ) -> Request:
-        """A cancel or replace of an order that is there. Raises :class:`Duplicate` or :class:`Full`."""
+        """A cancel or replace of an order that is there.
+
+        Raises :class:`Duplicate`, :class:`~orderd.orders.errors.Halted` (replaces alone) or :class:`Full`.
+        """
         place = self.table.locate(order_id)
         assert place is not None, "the caller has looked the order up"
         number, _, _, instrument, _, _, _ = unpack(*place)
@@ -240,13 +236,24 @@ class Desk:
                 if self._content(known) != record:
                     raise Duplicate(f"{request_id.decode()} is another order or request", known)
                 return Request(known, order_id)
-        self._check_room(RECORD_BYTES + len(request_id or b"") + entries.TEXT_ID.size, request=True)
+        if kind is not Kind.CANCEL:
+            self.trading.check()
+        self._check_room(RECORD_BYTES + len(request_id or b"") + entries.TEXT_ID.size, cancels=kind is Kind.CANCEL)
         row = self._stage(record, mode, now, now_ns)
         if request_id is not None:
-            self._group.ids.append((row - self._group.first, request_id))
-            self._group.extra_bytes += len(request_id) + entries.TEXT_ID.size
-            self._name(row, request_id)
+            self._staging.add_id(row, request_id)
+            self.table.set_id(row, request_id)
+            self.ids.add(request_id, row)
         return Request(row, order_id)
+
+    def mass_cancel(self, instrument: int, account: int, flags: int, now: float, now_ns: int) -> int:
+        """A cancel of all open orders that ``flags`` pick (:func:`~orderd.wire.records.mass_flags`); returns its row.
+
+        Raises :class:`Full`.
+        """
+        self._check_room(RECORD_BYTES, cancels=True)
+        record = RECORD.pack(TEXT_NUMBER + self.table.end, 0, 0, instrument, account, Kind.MASS_CANCEL, flags)
+        return self._stage(record, Mode.SYNC, now, now_ns)
 
     def place_batch(self, batch_id: bytes, records: bytes, mode: Mode, now: float, now_ns: int) -> Batch:
         """A client's batch. The same one again gets the first outcome.
@@ -267,21 +274,23 @@ class Desk:
             draft.checked = check_batch(draft.records, self.instruments.by_id)
 
     def place_draft(self, draft: BatchDraft, mode: Mode, now: float, now_ns: int) -> Batch:
-        """The last step. Raises :class:`Duplicate` or :class:`Full`."""
+        """The last step. Raises :class:`Duplicate`, :class:`~orderd.orders.errors.Halted` or :class:`Full`."""
         known = self.batches.find(draft.batch_id)
         if known is not None:
             if known.digest != draft.digest:
                 raise Duplicate(f"batch {draft.batch_id.decode()} is another batch", known.end - 1)
             return known
         checked = draft.checked or check_batch(draft.records, self.instruments.by_id)
+        if checked.may_trade:
+            self.trading.check()
         at = self.ids.knows_any(checked.numbers, consecutive=checked.consecutive) if checked.numbers else None
         if at is not None:
             index, number = at if checked.indexes is None else checked.indexes[at], checked.numbers[at]
             raise Duplicate(f"record {index}: number {number} is known", self.ids.find_number(number) or 0)
-        self._check_room(len(draft.records) + entries.BATCH.size + len(draft.batch_id), records=checked.count)
+        size = len(draft.records) + entries.BATCH.size + len(draft.batch_id)
+        self._check_room(size, records=checked.count, cancels=not checked.may_trade)
         batch = Batch(draft.batch_id, draft.digest, self._stage(draft.records, mode, now, now_ns), checked.count)
-        self._group.batches.append(batch)
-        self._group.extra_bytes += entries.BATCH.size + len(draft.batch_id)
+        self._staging.add_batch(batch)
         self.ids.add_batch(checked, batch.first)
         self.batches.add(batch)
         return batch
@@ -292,45 +301,37 @@ class Desk:
         if first + count > TEXT_NUMBER:
             raise Full("all numbers are given out")
         self._reserved_next = first + count
-        # The last one tells all.
-        self._other = [entry for entry in self._other if entry[0] != entries.EntryKind.RESERVE]
-        self._other.append(entries.Reserve(self._reserved_next).encode())
+        self._staging.add_entry(entries.Reserve(self._reserved_next).encode())
         return first
+
+    def set_trading(self, state: TradingState, by: str, now_ns: int) -> None:
+        """Trading is in ``state`` from now on, because the client ``by`` said so; tell it after its commit only."""
+        if self.trading.change(state, by, self.commits_wanted):
+            self._staging.add_entry(entries.TradingEntry(state, now_ns, by).encode())
 
     def note_engine(self, engine: int) -> None:
         """The first WELCOME came from this engine."""
         if engine != self.engine:
             self.engine, self.engine_is_journaled = engine, False
-            self._other.append(entries.EngineEntry(engine).encode())
+            self._staging.add_entry(entries.EngineEntry(engine).encode())
 
     def _stage(self, records: bytes, mode: Mode, now: float, now_ns: int) -> int:
-        group = self._group
-        first = self.table.append(records)
-        if first == group.first:
-            group.intake_time, group.intake_time_ns = now, now_ns
-        if group.modes and group.modes[-1][1] is mode:
-            group.modes[-1] = (self.table.end, mode)
-        else:
-            group.modes.append((self.table.end, mode))
+        first = self._staging.add_records(records, mode, now, now_ns)
         self.received += self.table.end - first
         return first
 
-    def _check_room(self, size: int, *, records: int = 1, request: bool = False) -> None:
-        """Room stays reserved for cancels and replaces in every bound."""
+    def _check_room(self, size: int, *, records: int = 1, cancels: bool = False) -> None:
+        """In every bound room stays reserved for cancels; whatever may trade, replaces included, cannot use it up."""
         limit = self.limits.orders_unconfirmed_max
-        spare = max(64, limit // 16) if request else 0
+        spare = max(CANCELS_SPARE_MIN, limit // CANCELS_SPARE_SHARE) if cancels else 0
         if self.unconfirmed + records > limit + spare:
             raise Full(f"orders_unconfirmed_max is reached: {self.unconfirmed} of {limit}")
-        staged = (self.table.end - self._group.first) * RECORD_BYTES + self._group.extra_bytes
-        if staged + size > self.limits.group_bytes_max * (2 if request else 1):
+        staged = self._staging.size_bytes
+        if staged + size > self.limits.group_bytes_max * (2 if cancels else 1):
             raise Full(f"the journal cannot keep up: {staged} bytes wait for the next commit")
-        room = self._journal_room() - (0 if request else self._room_reserved)
+        room = self._journal_room() - (0 if cancels else self._room_reserved)
         if staged + size > room:
             raise Full("the journal's disk is full")
-
-    def _name(self, order_id: int, text: bytes) -> None:
-        self.table.set_id(order_id, text)
-        self.ids.add(text, order_id)
 
     def _content(self, order_id: int) -> bytes:
         place = self.table.locate(order_id)
@@ -340,60 +341,60 @@ class Desk:
     # --- commits ------------------------------------------------------------------------------------------------------
 
     @property
+    def commits(self) -> int:
+        """Commits that were finished."""
+        return self._staging.commits
+
+    @property
     def commits_wanted(self) -> int:
         """Once so many commits were finished, all that is staged now is durable."""
-        return self.commits + (1 if self._committing is None else 2)
+        return self._staging.commits_wanted
 
     @property
     def has_orders_staged(self) -> bool:
         """Whether somebody waits for the next commit."""
-        return self.table.end > self._group.first or bool(self._other)
+        return self._staging.has_orders
 
     @property
     def has_anything_staged(self) -> bool:
         """Whether a commit would have anything to do."""
-        return self.has_orders_staged or bool(self._reports)
+        return self._staging.has_anything
 
     @property
     def is_idle(self) -> bool:
         """Whether no commit is under way and nothing that is durable waits for its confirmation."""
-        return self._committing is None and self.committed_end == self.outcomes.confirmed_end
+        return self._staging.committing is None and self.committed_end == self.outcomes.confirmed_end
 
     @property
     def is_settled(self) -> bool:
         """Whether all that was taken in is durable."""
-        return not self.has_anything_staged and self._committing is None
+        return not self._staging.has_anything and self._staging.committing is None
 
     def take_entries(self) -> list[Entry]:
         """All that is staged, as journal entries. Commit them, then call :meth:`committed`; one commit at a time."""
-        assert self._committing is None, "one commit at a time"
-        out, self._other = self._other, []
-        self._committing_engine = any(kind == entries.EntryKind.ENGINE for kind, _ in out)
-        group, committed = self._group, None
-        if self.table.end > group.first:
-            records = self.table.records(group.first, self.table.end - group.first)
-            marks = [batch.mark(group.first) for batch in group.batches]
-            out.append(entries.Orders(group.first, group.intake_time_ns, records, group.ids, marks).encode())
-            committed = CommittedGroup(group.first, self.table.end, group.modes, group.intake_time)
-            self._group = _Group(self.table.end)
-        reports, self._reports = self._reports, []
-        out += [entry for entry, _ in reports]
-        self._committing = (committed, [chunk for _, chunk in reports], self.reports_next)
-        return out
+        return self._staging.take(self.reports_next)
 
     def committed(self) -> CommittedGroup | None:
         """What :meth:`take_entries` gave is durable."""
-        assert self._committing is not None
-        group, chunks, reports_next = self._committing
-        self._committing = None
-        self.commits += 1
-        for chunk in chunks:
+        done = self._staging.finish()
+        for chunk in done.chunks:
             self.executions.append(chunk)
-        self.reports_journaled = reports_next
-        self.engine_is_journaled = self.engine_is_journaled or self._committing_engine
-        if group is not None:
-            self.committed_end = group.end
-        return group
+        self.reports_journaled = done.reports_next
+        self.engine_is_journaled = self.engine_is_journaled or done.has_engine
+        group = done.group
+        if group is None:
+            return None
+        self.committed_end = done.group_end
+        return CommittedGroup(group.first, done.group_end, group.modes, group.intake_time)
+
+    def outgoing(self, first: int, count: int, now: float, now_ns: int) -> bytes:
+        """The records of sequences that are about to be sent, as they have to go.
+
+        An order whose ``MAXAGE`` is over goes as a VOID; what goes for the first time is decided now and stays so
+        (:mod:`orderd.orders.ages`). ``now`` is on the clock of its intake, in seconds; ``now_ns`` since 1970 UTC.
+        """
+        records = self.table.records(first, count)
+        return records if self._ages.is_empty else self._ages.outgoing(records, first, now, now_ns)
 
     # --- reports ------------------------------------------------------------------------------------------------------
 
@@ -401,7 +402,9 @@ class Desk:
         """Reports from the engine, in order. Raises :class:`~orderd.orders.errors.ReportMismatch`."""
         chunk = self.outcomes.apply(delivery, path, self.committed_end)
         self.reports_next = delivery.first + delivery.reports
-        self._reports.append((entries.ReportsEntry(delivery.first, path, delivery.items).encode(), chunk))
+        if not self._ages.is_empty:
+            self._ages.confirm(self.outcomes.confirmed_end)
+        self._staging.add_reports(entries.ReportsEntry(delivery.first, path, delivery.items).encode(), chunk)
 
     def trim(self) -> None:
         """Forget what is beyond the bounds; call it after those who waited for the last reports were told."""

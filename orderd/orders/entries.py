@@ -6,12 +6,14 @@ kind         payload
 1 START      ``<epoch u32> <nonce u64>``: a start of orderd, committed before the first HELLO
 2 INSTRUMENT ``<id u32> <digest 8 bytes>`` and the symbol, tick and lot as text with spaces between
 3 ENGINE     ``<engine u64>``: the engine of the first WELCOME; this journal works with no other
-4 ORDERS     ``<first u64> <intake time ns u64> <records u32> <ids u32> <batches u32>``, the records, then for each text
-id
-             ``<index u32> <length u8>`` and the id, then for each batch ``<index u32> <count u32> <digest 16 bytes>
-             <length u8>`` and the batch id; an index counts the group's records from 0
+4 ORDERS     ``<first u64> <intake time ns u64> <records u32> <ids u32> <batches u32>``, the records, then for each
+             text id ``<index u32> <length u8>`` and the id, then for each batch ``<index u32> <count u32> <digest 16
+             bytes> <length u8>`` and the batch id; an index counts the group's records from 0
 5 REPORTS    ``<first u64> <path u8>`` and report items
 6 RESERVE    ``<next u64>``: numbers below it were given out
+7 AGED       ``<ages u32>``, then for each order of the group that must be sent in time ``<index u32> <MAXAGE ms u32>
+             <its intake time ns u64>``, ascending by index, then what an ORDERS holds
+8 TRADING    ``<state u8> <time ns u64>`` and who asked for it, as text: from here on trading is in this state
 ============ ==================================================================================================
 
 A group of orders is one record: after a crash it is there whole or not at all, and with it every batch and every MULTI
@@ -20,10 +22,13 @@ in it.
 
 import struct
 from enum import IntEnum
+from itertools import pairwise
 from typing import Final
 
 import attrs
 
+from orderd.orders.ages import MAXAGE_MS_MAX, AgeMark
+from orderd.orders.trading import TradingState
 from orderd.wire.errors import ReportError
 from orderd.wire.records import RECORD_BYTES
 from orderd.wire.reports import check_items
@@ -36,7 +41,12 @@ TEXT_ID: Final = struct.Struct("<IB")
 BATCH: Final = struct.Struct("<II16sB")
 REPORTS: Final = struct.Struct("<QB")
 RESERVE: Final = struct.Struct("<Q")
+AGES: Final = struct.Struct("<I")
+AGE: Final = struct.Struct("<IIQ")
+TRADING: Final = struct.Struct("<BQ")
 PATH_MAX: Final = 2
+
+_TRADING_STATES: Final = frozenset(int(state) for state in TradingState)
 
 Entry = tuple[int, bytes]
 """Kind and payload of a journal record."""
@@ -51,6 +61,8 @@ class EntryKind(IntEnum):
     ORDERS = 4
     REPORTS = 5
     RESERVE = 6
+    AGED = 7
+    TRADING = 8
 
 
 class EntryError(ValueError):
@@ -101,6 +113,7 @@ class Orders:
     records: bytes
     ids: list[tuple[int, bytes]]
     batches: list[BatchMark]
+    ages: list[AgeMark] = attrs.field(factory=list)
 
     def encode(self) -> Entry:
         count = len(self.records) // RECORD_BYTES
@@ -108,7 +121,10 @@ class Orders:
         parts += [TEXT_ID.pack(index, len(text)) + text for index, text in self.ids]
         for batch in self.batches:
             parts.append(BATCH.pack(batch.index, batch.count, batch.digest, len(batch.batch_id)) + batch.batch_id)
-        return EntryKind.ORDERS, b"".join(parts)
+        if not self.ages:
+            return EntryKind.ORDERS, b"".join(parts)
+        ages = [AGE.pack(mark.index, mark.maxage_ms, mark.intake_time_ns) for mark in self.ages]
+        return EntryKind.AGED, b"".join([AGES.pack(len(ages)), *ages, *parts])
 
 
 @attrs.frozen
@@ -129,7 +145,17 @@ class Reserve:
         return EntryKind.RESERVE, RESERVE.pack(self.next)
 
 
-AnyEntry = Start | InstrumentEntry | EngineEntry | Orders | ReportsEntry | Reserve
+@attrs.frozen
+class TradingEntry:
+    state: TradingState
+    time_ns: int
+    by: str
+
+    def encode(self) -> Entry:
+        return EntryKind.TRADING, TRADING.pack(self.state, self.time_ns) + self.by.encode("ascii", "replace")
+
+
+AnyEntry = Start | InstrumentEntry | EngineEntry | Orders | ReportsEntry | Reserve | TradingEntry
 
 
 def decode(kind: int, payload: bytes) -> AnyEntry:
@@ -137,6 +163,8 @@ def decode(kind: int, payload: bytes) -> AnyEntry:
     try:
         if kind == EntryKind.ORDERS:
             return _decode_orders(payload)
+        if kind == EntryKind.AGED:
+            return _decode_aged(payload)
         if kind == EntryKind.REPORTS:
             first, path = REPORTS.unpack_from(payload)
             if path > PATH_MAX:
@@ -147,6 +175,11 @@ def decode(kind: int, payload: bytes) -> AnyEntry:
             return Reserve(*RESERVE.unpack(payload))
         if kind == EntryKind.START:
             return Start(*START.unpack(payload))
+        if kind == EntryKind.TRADING:
+            state, time_ns = TRADING.unpack_from(payload)
+            if state not in _TRADING_STATES:
+                raise EntryError(f"trading state {state} does not exist")
+            return TradingEntry(TradingState(state), time_ns, payload[TRADING.size :].decode("ascii"))
         if kind == EntryKind.ENGINE:
             return EngineEntry(*ENGINE.unpack(payload))
         if kind == EntryKind.INSTRUMENT:
@@ -179,3 +212,16 @@ def _decode_orders(payload: bytes) -> Orders:
     if any(start < end for start, end in zip(starts, ends, strict=True)) or any(index >= count for index, _ in ids):
         raise EntryError(f"group of orders from {first} on names a record that it does not have")
     return Orders(first, time_ns, records, ids, batches)
+
+
+def _decode_aged(payload: bytes) -> Orders:
+    (count,) = AGES.unpack_from(payload)
+    end = AGES.size + count * AGE.size
+    if not 0 < count <= len(payload) // AGE.size:
+        raise EntryError(f"group of orders with {count} ages has {len(payload)} bytes")
+    ages = [AgeMark(*fields) for fields in AGE.iter_unpack(payload[AGES.size : end])]
+    group = _decode_orders(payload[end:])
+    indexes = [-1, *(mark.index for mark in ages), len(group.records) // RECORD_BYTES]
+    if any(a >= b for a, b in pairwise(indexes)) or not all(1 <= mark.maxage_ms <= MAXAGE_MS_MAX for mark in ages):
+        raise EntryError(f"group of orders from {group.first} on has ages that fit none of its records")
+    return attrs.evolve(group, ages=ages)

@@ -35,6 +35,12 @@ class Full(Refused):
     word = "FULL"
 
 
+class Halted(Refused):
+    """Trading is halted. Cancels pass; this does not until it is active again."""
+
+    word = "HALTED"
+
+
 class Trimmed(Refused):
     """The executions asked for are gone."""
 
@@ -43,3 +49,7 @@ class Trimmed(Refused):
 
 class ReportMismatch(Exception):
     """The engine reports an order that was never sent to it: one of the two runs on a wrong journal."""
+
+
+class InstrumentsChanged(Exception):
+    """The settings give an instrument of the journal another symbol, tick or lot."""

@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 
 from orderd.wire.records import FLAG_SELL, RECORD, RECORD_BYTES, TEXT_NUMBER
-from orderd.wire.reports import FLAG_FINAL, RANGE, ExecType, Report, iter_items, iter_reports
+from orderd.wire.reports import FLAG_FINAL, RANGE, ExecType, OrderStatus, Reason, Report, iter_items, iter_reports
 
 COMPACT_CHUNKS: Final = 1024
 
@@ -95,7 +95,7 @@ def _shown(chunk: Chunk, skip: int) -> Iterator[tuple[bytes, Report]]:
                 yield _name(chunk, index + i) or b"%d" % report.number, report
             skip = max(0, skip - count)
             position += count * RECORD_BYTES
-        elif chunk.items[offset] != ExecType.VOIDED:
+        elif chunk.items[offset] != ExecType.MASS_CANCELED:
             if skip:
                 skip -= 1
             else:
@@ -103,6 +103,11 @@ def _shown(chunk: Chunk, skip: int) -> Iterator[tuple[bytes, Report]]:
                 if not report.order and report.number >= TEXT_NUMBER:
                     # The engine knows the order no more, but the number tells which it was.
                     report = attrs.evolve(report, order=report.number - TEXT_NUMBER)
+                if report.exec_type is ExecType.VOIDED:
+                    # What clients see of an order that went as a VOID.
+                    report = attrs.evolve(
+                        report, exec_type=ExecType.EXPIRED, status=OrderStatus.EXPIRED, reason=Reason.MAXAGE
+                    )
                 yield _name(chunk, index) or b"%d" % report.number, report
         index += count
 

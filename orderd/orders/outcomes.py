@@ -11,7 +11,17 @@ from orderd.orders.executions import Chunk
 from orderd.orders.table import ANSWERED, OrderTable, is_order
 from orderd.wire.paths import Path
 from orderd.wire.records import TEXT_NUMBER
-from orderd.wire.reports import FLAG_FINAL, FLAG_TAKER, FULL, FULL_BYTES, RANGE, RANGE_BYTES, ExecType
+from orderd.wire.reports import (
+    FLAG_FINAL,
+    FLAG_TAKER,
+    FULL,
+    FULL_BYTES,
+    RANGE,
+    RANGE_BYTES,
+    ExecType,
+    OrderStatus,
+    Reason,
+)
 
 NEW: Final = int(ExecType.NEW)
 TRADE: Final = int(ExecType.TRADE)
@@ -19,6 +29,8 @@ REPLACED: Final = int(ExecType.REPLACED)
 REJECTED: Final = int(ExecType.REJECTED)
 REQUEST_REJECTED: Final = (int(ExecType.CANCEL_REJECTED), int(ExecType.REPLACE_REJECTED))
 VOIDED: Final = int(ExecType.VOIDED)
+MASS_CANCELED: Final = int(ExecType.MASS_CANCELED)
+EXPIRED: Final = int(OrderStatus.EXPIRED)
 
 
 @attrs.define
@@ -49,7 +61,7 @@ class Outcomes:
         items, table = delivery.items, self._table
         records: list[bytes] = []
         names: list[bytes | None] = []  # grows only once there is a text id: bulk flow has numbers
-        offset = told = voided = 0
+        offset = told = hidden = 0
         while offset < len(items):
             if items[offset] == NEW:
                 first, count = self._range(items, offset, path, sent_end)
@@ -64,11 +76,11 @@ class Outcomes:
                 if number >= TEXT_NUMBER:
                     names += [None] * (told - len(names))
                     names.append(self._name(number))
-                voided += items[offset] == VOIDED
+                hidden += items[offset] == MASS_CANCELED
                 offset += FULL_BYTES
                 told += 1
         ids = names + [None] * (told - len(names)) if any(names) else None
-        return Chunk(delivery.first, items, b"".join(records), ids, told - voided)
+        return Chunk(delivery.first, items, b"".join(records), ids, told - hidden)
 
     def _range(self, items: bytes, offset: int, path: Path, sent_end: int) -> tuple[int, int]:
         _, flags, _, count, first, _ = RANGE.unpack_from(items, offset)
@@ -97,9 +109,12 @@ class Outcomes:
                 page.add_fill(row, last_qty, last_px)
             elif exec_type == REPLACED:
                 page.quantity[row] = cum_qty + leaves_qty
+            elif exec_type == VOIDED:
+                # The engine knows no more than that orderd withdrew it, and there is one reason why orderd does.
+                page.reason[row], status = Reason.MAXAGE, EXPIRED
             else:
                 page.reason[row] = reason
-            self._table.set_status(order, ANSWERED if exec_type == VOIDED else status, path)
+            self._table.set_status(order, status, path)
         rejected = exec_type == REJECTED or exec_type in REQUEST_REJECTED
         if rejected:
             self.counters.rejected += 1
@@ -110,14 +125,17 @@ class Outcomes:
             if input_ != self.confirmed_end:
                 raise ReportMismatch(f"final report of input {input_}, expected that of {self.confirmed_end}")
             if input_ != order:
-                self._answer(input_, reason if rejected else 0, path)
+                self._answer(input_, reason if rejected else 0, path, cum_qty if exec_type == MASS_CANCELED else 0)
             self._confirm(input_ + 1, path)
         return int(number)
 
-    def _answer(self, input_: int, reason: int, path: Path) -> None:
+    def _answer(self, input_: int, reason: int, path: Path, cancelled: int) -> None:
         place = self._table.locate(input_)
         if place is not None and not is_order(*place):
-            place[0].reason[place[1]] = reason
+            page, row = place
+            page.reason[row] = reason
+            if cancelled:
+                page.cancelled[row] = cancelled
             self._table.set_status(input_, ANSWERED, path)
 
     def _confirm(self, end: int, path: Path) -> None:

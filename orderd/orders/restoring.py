@@ -1,16 +1,32 @@
-"""A journaled group of orders, put back into the table and under its ids. Pure."""
+"""What the journal holds at a start: groups of orders, put back under their ids, and instruments. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import attrs
 
 from orderd.orders import entries
 from orderd.orders.batches import Batch, BatchLedger
 from orderd.orders.checks import check_batch
-from orderd.orders.errors import BadOrder
+from orderd.orders.errors import BadOrder, InstrumentsChanged
 from orderd.orders.ids import IdIndex
 from orderd.orders.table import OrderTable
+from orderd.runtime.instruments import InstrumentTable
 from orderd.wire.records import RECORD, RECORD_BYTES, Kind
+
+
+def new_instruments(known: Mapping[int, entries.InstrumentEntry], instruments: InstrumentTable) -> list[entries.Entry]:
+    """Entries for the settings' instruments that the journal does not know.
+
+    Raises :class:`~orderd.orders.errors.InstrumentsChanged` if one that it knows is another or gone.
+    """
+    for entry in known.values():
+        instrument = instruments.by_id.get(entry.id)
+        if instrument is None or instrument.digest != entry.digest:
+            raise InstrumentsChanged(
+                f"instrument {entry.id} is {entry.text} in the journal; symbol, tick and lot never change"
+            )
+    new = [instrument for instrument in instruments if instrument.id not in known]
+    return [entries.InstrumentEntry(i.id, i.digest, f"{i.symbol} {i.tick} {i.lot}").encode() for i in new]
 
 
 def restore_orders(

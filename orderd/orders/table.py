@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Final
 
 from orderd.wire.paths import Path
-from orderd.wire.records import RECORD, RECORD_BYTES, Kind
+from orderd.wire.records import KIND_OFFSET, RECORD, RECORD_BYTES, Kind
 from orderd.wire.reports import OrderStatus
 
 PAGE_SHIFT: Final = 12
@@ -22,9 +22,8 @@ PAGE_ROWS: Final = 1 << PAGE_SHIFT
 PAGE_MASK: Final = PAGE_ROWS - 1
 SCAN_STRAGGLERS: Final = 1024
 
-KIND_OFFSET: Final = 30
 ANSWERED: Final = 9
-"""Status byte of a record that is not an order (cancel, replace, void) once the engine has answered it."""
+"""Status byte of a record that is not an order (cancel, replace, mass cancel) once the engine has answered it."""
 
 QUEUED: Final = int(OrderStatus.QUEUED)
 NEW: Final = int(OrderStatus.NEW)
@@ -52,7 +51,7 @@ _PATH_RUNS: Final = [bytes((path,)) * PAGE_ROWS for path in Path]
 class Page:
     """Columns of :data:`PAGE_ROWS` rows; the rare ones are made when first needed."""
 
-    __slots__ = ("cum_qty", "ids", "notional", "path", "quantity", "reason", "records", "status")
+    __slots__ = ("cancelled", "cum_qty", "ids", "notional", "path", "quantity", "reason", "records", "status")
 
     def __init__(self) -> None:
         self.records = bytearray(PAGE_ROWS * RECORD_BYTES)
@@ -66,6 +65,8 @@ class Page:
         """Sum of price times quantity over the fills, in ticks times lots."""
         self.quantity: dict[int, int] = {}
         """Order quantity, where a replace changed it."""
+        self.cancelled: dict[int, int] = {}
+        """How many orders a mass cancel cancelled, where there were any."""
 
     def record(self, row: int) -> bytes:
         return bytes(self.records[row * RECORD_BYTES : (row + 1) * RECORD_BYTES])
@@ -97,9 +98,10 @@ class Page:
             other.add_fill(other_row, 0, 0)
             assert other.cum_qty is not None and other.notional is not None
             other.cum_qty[other_row], other.notional[other_row] = self.cum_qty[row], self.notional[row]
-        other.quantity.pop(other_row, None)
-        if row in self.quantity:
-            other.quantity[other_row] = self.quantity[row]
+        for here, there in ((self.quantity, other.quantity), (self.cancelled, other.cancelled)):
+            there.pop(other_row, None)
+            if row in here:
+                there[other_row] = here[row]
 
 
 class Stragglers:

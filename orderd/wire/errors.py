@@ -9,6 +9,10 @@ class FrameError(WireError):
     """A datagram that is not a frame: wrong magic, length, type, or body."""
 
 
+class VersionError(FrameError):
+    """A frame of another version of the protocol."""
+
+
 class TagError(WireError):
     """A frame whose tag does not fit: corrupted, forged, or made with another key."""
 

@@ -19,8 +19,8 @@ offset type field
 44     u32  age: microseconds from the intake of the oldest record to the sending of the frame, at most 2**32 - 1
 ====== ==== =============================================================================================
 
-What the header does not use is zero. ORDERS holds records, POLL and BYE nothing, all others a body of
-``orderd.wire.bodies``.
+What the header does not use is zero. ORDERS holds records, POLL and BYE nothing, PROBE and PROBE_REPLY a body of
+``orderd.wire.probes``, all others one of ``orderd.wire.bodies``.
 """
 
 import struct
@@ -29,7 +29,7 @@ from typing import Final
 
 import attrs
 
-from orderd.wire.errors import FrameError
+from orderd.wire.errors import FrameError, VersionError
 from orderd.wire.records import RECORD_BYTES
 from orderd.wire.tags import TAG_BYTES
 
@@ -59,9 +59,12 @@ class FrameType(IntEnum):
     BYE = 7  # orderd
     BOOK_REQUEST = 8  # orderd
     BOOK_REPLY = 9  # engine
+    PROBE = 10  # whoever tries the road to the engine
+    PROBE_REPLY = 11  # engine
 
 
 _FRAME_TYPES: Final = {int(t): t for t in FrameType}
+_OF_ANY_VERSION: Final = (FrameType.HELLO, FrameType.REFUSE, FrameType.PROBE)
 
 
 @attrs.frozen
@@ -90,10 +93,10 @@ class Frame:
 
 
 def parse(datagram: bytes) -> Frame:
-    """The frame in ``datagram``. Raises :class:`FrameError` if it is none.
+    """The frame in ``datagram``. Raises :class:`FrameError` if it is none, as its kind VersionError does.
 
-    A HELLO of another version passes, with ``version`` telling, since it has to be answered; header and tag are the
-    same in all versions.
+    A HELLO or PROBE of another version passes, with ``version`` telling, since it has to be answered; header and tag
+    are the same in all versions.
     """
     if not OVERHEAD_BYTES <= len(datagram) <= DATAGRAM_BYTES_MAX:
         raise FrameError("impossible length")
@@ -101,8 +104,10 @@ def parse(datagram: bytes) -> Frame:
     if magic != MAGIC:
         raise FrameError("wrong magic")
     frame_type = _FRAME_TYPES.get(type_)
-    if frame_type is None or (version != VERSION and frame_type not in (FrameType.HELLO, FrameType.REFUSE)):
-        raise FrameError("type or version does not exist")
+    if version != VERSION and frame_type not in _OF_ANY_VERSION:
+        raise VersionError("another version")
+    if frame_type is None:
+        raise FrameError("type does not exist")
     body = datagram[HEADER_BYTES:-TAG_BYTES]
     if frame_type is FrameType.ORDERS and (
         len(body) != count * RECORD_BYTES or count == 0 or first == 0 or first + count > 2**64

@@ -11,6 +11,9 @@ offset type   field       meaning
 30     u8     kind        :class:`Kind`
 31     u8     flags       side, order type, time in force, post-only, self-trade prevention
 ====== ====== =========== ==================================================================
+
+Unused fields are zero. Of a MASS_CANCEL the flags say which of side, instrument and account an order must have to be
+cancelled, ``MASS_*`` below. A VOID is the record that it stands for, with another kind.
 """
 
 import struct
@@ -74,9 +77,25 @@ FLAG_POST_ONLY: Final = 0b0010_0000
 STP_SHIFT: Final = 6
 STP_MASK: Final = 0b1100_0000
 
-VOID_RECORD: Final = bytes(RECORD_BYTES)
+MASS_SIDE: Final = 0b0000_0010
+"""A MASS_CANCEL is for orders of the side in bit 0; without it that bit is zero."""
+MASS_INSTRUMENT: Final = 0b0000_0100
+"""A MASS_CANCEL is for orders in its instrument."""
+MASS_ACCOUNT: Final = 0b0000_1000
+"""A MASS_CANCEL is for orders of its account."""
+MASS_FLAGS: Final = FLAG_SELL | MASS_SIDE | MASS_INSTRUMENT | MASS_ACCOUNT
+
+KIND_OFFSET: Final = 30
+"""Of the kind within a record."""
 
 
 def new_flags(side: Side, *, market: bool, time_in_force: TimeInForce) -> int:
     """The flags byte of a NEW record."""
     return int(side) | (FLAG_MARKET if market else 0) | time_in_force << TIF_SHIFT
+
+
+def mass_flags(side: Side | None, *, instrument: bool, account: bool) -> int:
+    """The flags byte of a MASS_CANCEL record; ``side`` is None, ``instrument`` and ``account`` false for any."""
+    flags = MASS_INSTRUMENT if instrument else 0
+    flags |= MASS_ACCOUNT if account else 0
+    return flags if side is None else flags | MASS_SIDE | side

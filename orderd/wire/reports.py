@@ -21,7 +21,7 @@ offset type field
 ====== ==== ==========================================================
 offset type field
 ====== ==== ==========================================================
-0      u8   exec type, 2 to 9
+0      u8   exec type, 2 to 10
 1      u8   flags: bit 0 sell, bit 1 taker, bit 2 final
 2      u8   status of the order after it (:class:`OrderStatus`)
 3      u8   reason (:class:`Reason`)
@@ -34,7 +34,7 @@ offset type field
 32     u64  number
 40     u64  last quantity, lots
 48     i64  last price, ticks
-56     u64  cumulative quantity, lots
+56     u64  cumulative quantity, lots; of MASS_CANCELED the number of orders that were cancelled
 64     u64  leaves quantity, lots
 72     u64  trade id; 0 if none
 80     u64  transact time, ns since 1970 UTC
@@ -76,7 +76,9 @@ class ExecType(IntEnum):
     CANCEL_REJECTED = 7
     REPLACE_REJECTED = 8
     VOIDED = 9
-    """A VOID record used its sequence up; never shown to clients as an execution."""
+    """A VOID record used its sequence up; shown to clients as EXPIRED."""
+    MASS_CANCELED = 10
+    """A MASS_CANCEL is through: ``cum_qty`` is how many orders it cancelled. Never shown to clients as an execution."""
 
 
 class OrderStatus(IntEnum):
@@ -108,6 +110,8 @@ class Reason(IntEnum):
     REPLACED_BELOW_FILLED = 9
     REPORTS_FULL = 10
     NOT_SUPPORTED = 11
+    MAXAGE = 12
+    """orderd's own, which never travels: an order became a VOID, since it was not sent in time."""
 
 
 _EXEC_TYPES: Final = {int(t): t for t in ExecType}

@@ -6,15 +6,16 @@ from hypothesis import strategies as st
 
 from engine.core import EngineCore, EngineLimits, InstrumentsChanged
 from engine.inputs import CancelAllInput, InputError, InstrumentInput, OrdersInput, decode
-from orderd.link.sender import SenderSettings
+from orderd.link.terms import SenderSettings
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.wire import frames
 from orderd.wire.bodies import Reports
 from orderd.wire.errors import WireError
 from orderd.wire.frames import FrameType
 from orderd.wire.reports import ExecType, OrderStatus, Reason
-from tests.support.lossy_link import INSTRUMENTS, ROUGH, World, is_type, mixed_records, rerun
+from tests.support.lossy_link import ROUGH, World, is_type, mixed_records
 from tests.support.matching import BUY, SELL, cancel, limit
+from tests.support.virtual_engine import INSTRUMENTS, rerun
 
 
 def new_core(instruments: InstrumentTable = INSTRUMENTS, limits: EngineLimits | None = None) -> EngineCore:
@@ -202,7 +203,7 @@ def test_time_stamps_never_go_back() -> None:
 
 
 @settings(max_examples=200)
-@given(st.binary(max_size=200), st.integers(1, 9))
+@given(st.binary(max_size=200), st.integers(1, 11))
 def test_arbitrary_datagrams_raise_nothing_but_wire_errors(noise: bytes, type_: int) -> None:
     core = new_core()
     core.start()

@@ -9,16 +9,18 @@ from pathlib import Path
 import pytest
 
 from orderd.link.handshake import Identity
-from orderd.link.sender import LinkState, SenderSettings, SessionSender
+from orderd.link.sender import SessionSender
+from orderd.link.terms import LinkState, SenderSettings
 from orderd.wire.errors import WireError
-from tests.support.lossy_link import INSTRUMENTS
 from tests.support.matching import BUY, limit
 from tests.support.processes import Process
+from tests.support.virtual_engine import INSTRUMENTS
 
 RECORDS = b"".join(limit(number, BUY, 1, 100) for number in range(1, 201))
 CONFIG = """
 [listen]
 udp = "127.0.0.1:0"
+grpc = "127.0.0.1:0"
 [journal]
 directory = "journal"
 segment_bytes = 4194304

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from engine.core import EngineCore
 from engine.inputs import Boot, CancelAllInput, EpochInput, Input, InputError, InstrumentInput, OrdersInput, decode
 from orderd.wire.reports import Reason
-from tests.support.lossy_link import INSTRUMENTS
+from tests.support.virtual_engine import INSTRUMENTS
 
 U32, U64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 TEXT = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40)
@@ -56,7 +56,7 @@ def test_a_cut_or_extended_entry_is_refused(entry: Input, by: int) -> None:
 
 def test_a_reason_that_does_not_exist_is_refused() -> None:
     kind, payload = CancelAllInput(1, 2, max(Reason) + 1).encode()
-    with pytest.raises(InputError, match="reason 12 does not exist"):
+    with pytest.raises(InputError, match="reason 13 does not exist"):
         decode(kind, payload)
 
 

@@ -6,11 +6,23 @@ import pytest
 
 from engine.matcher import Matcher, UnknownInstrument
 from orderd.link.report_log import ReportLog
-from orderd.wire.records import RECORD, VALUE_MAX, VOID_RECORD, Kind, TimeInForce
+from orderd.wire.records import RECORD, RECORD_BYTES, VALUE_MAX, Kind, TimeInForce
 from orderd.wire.reports import RANGE_BYTES, ExecType, OrderStatus, Reason
-from tests.support.matching import BUY, INSTRUMENT, SELL, cancel, limit, market, new_matcher, outline, replace
+from tests.support.matching import (
+    BUY,
+    INSTRUMENT,
+    SELL,
+    cancel,
+    limit,
+    market,
+    mass_cancel,
+    new_matcher,
+    outline,
+    replace,
+)
 
 IOC, FOK = TimeInForce.IOC, TimeInForce.FOK
+VOID = bytes(RECORD_BYTES)
 
 
 def test_consecutive_resting_orders_are_one_range_item_per_call() -> None:
@@ -24,7 +36,7 @@ def test_consecutive_resting_orders_are_one_range_item_per_call() -> None:
 
 def test_a_run_is_told_before_the_report_that_ends_it() -> None:
     _, trader, _ = new_matcher()
-    reports = trader.send(limit(1, BUY, 1, 99), limit(2, BUY, 1, 98), cancel(1), limit(3, BUY, 1, 97), VOID_RECORD)
+    reports = trader.send(limit(1, BUY, 1, 99), limit(2, BUY, 1, 98), cancel(1), limit(3, BUY, 1, 97), VOID)
     assert outline(reports) == [
         ("NEW", 1, True), ("NEW", 2, True), ("CANCELED", 1, True), ("NEW", 4, True), ("VOIDED", 5, True),
     ]  # fmt: skip
@@ -121,7 +133,7 @@ def new(
         (new(flags=1 << 5), Reason.NOT_SUPPORTED),
         (new(flags=1 << 6), Reason.NOT_SUPPORTED),
         (new(flags=3 << 6), Reason.NOT_SUPPORTED),
-        (new(kind=Kind.MASS_CANCEL), Reason.NOT_SUPPORTED),
+        (new(kind=Kind.MASS_CANCEL), Reason.BAD_RECORD),
         (new(kind=Kind.EXTENSION), Reason.NOT_SUPPORTED),
     ],
 )
@@ -138,8 +150,9 @@ def test_a_record_that_cannot_be_executed_is_rejected_and_the_next_one_goes_on(r
 
 def test_a_void_uses_its_sequence_up() -> None:
     _, trader, _ = new_matcher()
-    (report,) = trader.send(VOID_RECORD)
+    (report,) = trader.send(new(kind=Kind.VOID, flags=1))
     assert (report.exec_type, report.order, report.input, report.final) == (ExecType.VOIDED, 1, 1, True)
+    assert (report.number, report.instrument, report.account, report.sell) == (5, INSTRUMENT, 3, True)
 
 
 # Sessions and books.
@@ -181,7 +194,7 @@ def test_state_hash_tells_states_apart() -> None:
 
     rests = state(limit(1, BUY, 5, 100))
     assert rests == state(limit(1, BUY, 5, 100))
-    hashes = {rests, state(), state(limit(1, BUY, 5, 101)), state(limit(1, BUY, 5, 100), cancel(1)), state(VOID_RECORD)}
+    hashes = {rests, state(), state(limit(1, BUY, 5, 101)), state(limit(1, BUY, 5, 100), cancel(1)), state(VOID)}
     assert len(hashes) == 5
 
 
@@ -193,6 +206,7 @@ def test_nothing_that_is_done_waits_for_the_cycle_collector() -> None:
         for round_ in range(3):
             maker.send(*(limit(number, SELL, 5, 100 + number % 3) for number in range(1, 10)))
             maker.send(cancel(4), cancel(5), replace(6, 5, 110), replace(7, 6, 100))
+            maker.send(mass_cancel(SELL, instrument=2), mass_cancel(account=1))
             taker.send(limit(1, BUY, 12, 103, IOC), market(2, BUY, 100), limit(3, BUY, 1, 90 + round_), cancel(3))
         assert not maker.session.live
         assert gc.collect() == 0

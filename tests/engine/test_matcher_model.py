@@ -35,6 +35,12 @@ new_markets = st.tuples(st.just(FRESH), st.just(0), quantities, instruments, acc
 cancels = st.tuples(st.just(AIMED), picks, st.just(0), st.just(0), accounts, st.just(Kind.CANCEL))
 replaces = st.tuples(st.just(AIMED), picks, prices, quantities, accounts, st.sampled_from([3, 4]))
 same_price = st.tuples(st.just(AIMED), picks, st.just(0), quantities, accounts, st.sampled_from([3, 4]))
+mass_cancels = st.builds(
+    lambda flags, instrument, account: (
+        0, 0, 0, instrument if flags & 4 else 0, account if flags & 8 else 0, Kind.MASS_CANCEL, flags & (15 if flags & 2
+        else 14),
+    ), st.integers(0, 15), st.sampled_from([1, 1, 7, 9]), accounts,
+)  # fmt: skip
 anything = st.tuples(
     st.integers(0, 20) | st.integers(0, 2**64 - 1),
     prices | st.sampled_from([0, -1, LARGEST, -(2**63)]),
@@ -46,7 +52,7 @@ anything = st.tuples(
 )
 limits = [new_limits] * 6
 one_record: st.SearchStrategy[Fields] = st.one_of(
-    *limits, new_markets, cancels, replaces, replaces, same_price, same_price, anything
+    *limits, new_markets, cancels, replaces, replaces, same_price, same_price, mass_cancels, anything
 )
 groups = st.lists(
     st.tuples(st.sampled_from([0, 0, 1]), st.lists(one_record, min_size=1, max_size=8), st.booleans()),
@@ -93,12 +99,16 @@ class Pair:
         self.now_ns += 1
         return data
 
-    def feed_matcher(self, who: int, data: bytes) -> None:
+    def feed_matcher(self, who: int, data: bytes, *, in_steps: bool = False) -> None:
         """Execute whole records in one call, with no model."""
         trader, other = self.traders[who], self.traders[1 - who]
         told = len(other.log)
         self.matcher.touched.clear()
-        self.matcher.apply(trader.session, trader.next_sequence, memoryview(data), self.now_ns)
+        if in_steps:
+            for _ in self.matcher.apply_in_steps(trader.session, trader.next_sequence, memoryview(data), self.now_ns):
+                pass
+        else:
+            self.matcher.apply(trader.session, trader.next_sequence, memoryview(data), self.now_ns)
         trader.next_sequence += len(data) // RECORD_BYTES
         assert list(self.matcher.touched) == ([other.session] if len(other.log) > told else [])
 
@@ -147,7 +157,7 @@ def test_the_same_inputs_give_the_same_bytes_whatever_their_grouping_across_call
     whole, again, single = Pair(), Pair(), Pair()
     for who, fields, _ in steps:
         data = whole.feed(who, fields)
-        again.feed_matcher(who, data)
+        again.feed_matcher(who, data, in_steps=True)
         for at in range(0, len(data), RECORD_BYTES):
             single.feed_matcher(who, data[at : at + RECORD_BYTES])
         again.now_ns = single.now_ns = whole.now_ns

@@ -7,20 +7,22 @@ import trio
 import trio.testing
 
 from engine.core import EngineCore
+from engine.rounds import Rounds
 from engine.udp_server import UdpServer
 from orderd.journal.errors import JournalFailed
 from orderd.journal.memory import MemoryJournal
 from orderd.journal.record import Payload
 from orderd.journal.writer import JournalWriter
 from orderd.link.handshake import Identity
-from orderd.link.sender import LinkState, SenderSettings, SessionSender
+from orderd.link.sender import SessionSender
+from orderd.link.terms import LinkState, SenderSettings
 from orderd.runtime.addresses import Address
 from orderd.runtime.clock import SystemClock
 from orderd.runtime.datagrams import UdpSocket
 from orderd.runtime.journal_settings import JournalSettings
 from orderd.wire.errors import WireError
-from tests.support.lossy_link import INSTRUMENTS
 from tests.support.matching import BUY, SELL, limit
+from tests.support.virtual_engine import INSTRUMENTS
 
 SETTINGS = JournalSettings(backend="memory")
 RECORDS = b"".join(limit(number, BUY if number % 2 else SELL, 1, 100) for number in range(1, 501))
@@ -51,7 +53,8 @@ class Bench:
         self.server_socket = UdpSocket.bound(Address("127.0.0.1", 0))
         self.client = UdpSocket.connected(self.server_socket.address)
         self.writer = JournalWriter(self.journal, SETTINGS)
-        self.server = UdpServer(core, self.server_socket, self.writer, SystemClock())
+        self.rounds = Rounds(core, self.writer, SystemClock())
+        self.server = UdpServer(self.rounds, self.server_socket)
         digests = {instrument.id: instrument.digest for instrument in INSTRUMENTS}
         # Generous times: what is tested is not how fast a busy machine is.
         self.link = SessionSender(
@@ -100,9 +103,9 @@ async def test_orders_are_executed_and_answered(bench: Bench) -> None:
         nursery.cancel_scope.cancel()
     assert bench.link.acknowledged == 501
     assert bench.journal.commits >= 2
-    assert bench.server.counters.rejected == 0
-    assert bench.server.counters.received >= 12
-    assert bench.server.counters.sent >= 2
+    assert bench.rounds.counters.rejected == 0
+    assert bench.rounds.counters.received >= 12
+    assert bench.rounds.counters.datagrams_sent >= 2
 
 
 async def test_strays_are_counted_and_not_answered(bench: Bench) -> None:
@@ -112,8 +115,8 @@ async def test_strays_are_counted_and_not_answered(bench: Bench) -> None:
         for stray in (b"", b"hello", bytes(64), b"\x64\x4f\x01\x06" + bytes(60)):
             bench.client.send(stray)
         await bench.drive(1)
-        assert bench.server.counters.rejected == 4
-        assert bench.server.counters.sent == bench.server.counters.received - 4
+        assert bench.rounds.counters.rejected == 4
+        assert bench.rounds.counters.datagrams_sent == bench.rounds.counters.received - 4
         nursery.cancel_scope.cancel()
 
 
@@ -141,10 +144,10 @@ async def test_after_a_failed_commit_nothing_is_answered_and_the_server_ends(ben
             bench.link.release(2, trio.current_time())
             (orders, *_) = bench.link.datagrams(trio.current_time())
             bench.client.receive()
-            sent = bench.server.counters.sent
+            sent = bench.rounds.counters.datagrams_sent
             bench.client.send(orders)
             with pytest.raises(JournalFailed):
                 await bench.server.run()
-            assert bench.server.counters.sent == sent
+            assert bench.rounds.counters.datagrams_sent == sent
             assert bench.client.receive() == []
             nursery.cancel_scope.cancel()

@@ -94,7 +94,7 @@ def test_the_book_is_the_engines(site: Site, client: Client) -> None:
     client.send("BOOK", "AAPL")
     site.advance(6)
     assert [str(reply) for reply in client.replies()] == ["UNAVAILABLE the engine does not answer"]
-    assert len(site.udp.books) == 0
+    assert len(site.dispatcher.books) == 0
 
 
 def test_questions_about_books_are_bounded(site: Site, client: Client) -> None:

@@ -1,7 +1,7 @@
 """Intake as a whole: bounds of one client, faults that end a connection, and what a client that is gone leaves."""
 
 from orderd.intake.intake import OUT_BYTES
-from tests.support.site import Client, Site, encode, site_settings
+from tests.support.site import ROOT, Client, Site, encode, site_settings
 
 PING = encode(["PING"])
 
@@ -34,7 +34,7 @@ def test_no_more_clients_than_allowed() -> None:
     site = Site(settings)
     site.intake._limits = type(site.intake._limits)(clients_max=2)
     clients = [site.connect(), site.connect()]
-    assert site.intake.connect("x", 0) == b"-LIMIT clients_max 2 is reached\r\n"
+    assert site.intake.connect(ROOT, 0) == b"-LIMIT clients_max 2 is reached\r\n"
     site.intake.disconnect(clients[0].connection)
     assert len(site.intake) == 1
     site.connect()
@@ -108,6 +108,6 @@ def test_a_client_that_is_gone_leaves_its_orders_and_nothing_else() -> None:
     site.advance(8)
     assert len(site.intake) == 0
     assert not site.intake._by_waiter
-    assert len(site.udp.books) == 0
+    assert len(site.dispatcher.books) == 0
     other = site.connect()
     assert other.pairs("ORDER.STATUS", "a")["status"] == "NEW"

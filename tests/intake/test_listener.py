@@ -1,9 +1,10 @@
-"""The listener with real Unix sockets: slow, greedy, vanishing and too many clients, and the socket's own file."""
+"""The listener with real Unix sockets: slow, greedy, vanishing and too many clients."""
 
 import os
+import pwd
 import resource
 import socket
-import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from orderd.intake.listener import SocketInUse, bind
+from orderd.intake import listener
 from orderd.intake.pending import Unfinished
 from tests.support.live_site import LiveSite, connect, serving
 from tests.support.site import encode, pairs_of, site_settings
@@ -27,7 +28,35 @@ async def test_clients_are_served_side_by_side(tmp_path: Path) -> None:
         assert pairs_of(await one.call(*ORDER))["status"] == "NEW"
         assert pairs_of(await two.call("ORDER.STATUS", "a"))["status"] == "NEW"
         line = (await two.call("CLIENT", "INFO")).decode()
+        assert f" user={pwd.getpwuid(os.getuid()).pw_name} role=admin " in line
         assert f"addr=pid={os.getpid()},uid={os.getuid()}" in line
+
+
+async def test_a_user_whose_name_cannot_be_found_out_is_a_number_and_nobody_waits_for_it_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = [], threading.Event()
+
+    def user_name(uid: int) -> str:
+        asked.append(uid)
+        answer.wait(10)
+        return "late"
+
+    monkeypatch.setattr(listener, "user_name", user_name)
+    monkeypatch.setattr(listener, "USER_NAME_S", 0.05)
+    site = LiveSite()
+    try:
+        async with serving(site, tmp_path / "s"):
+            one, two = await connect(tmp_path / "s"), await connect(tmp_path / "s")
+            for client in (one, two):
+                assert f" user={os.getuid()} role=admin " in (await client.call("CLIENT", "INFO")).decode()
+            assert set(asked) == {os.getuid()}
+            asked.clear()
+            late = await connect(tmp_path / "s")
+            assert f" user={os.getuid()} role=admin " in (await late.call("CLIENT", "INFO")).decode()
+            assert asked == [], "once is enough"
+    finally:
+        answer.set()
 
 
 async def test_a_client_that_does_not_read_stalls_nobody_else_and_loses_nothing(tmp_path: Path) -> None:
@@ -154,45 +183,6 @@ async def test_at_the_end_each_request_has_its_answer(tmp_path: Path) -> None:
         assert pairs_of(await client.reply())["status"] == "UNKNOWN"
         assert await client.reply() is None
         assert await client.ended()
-
-
-def test_the_socket_has_its_mode_and_a_dead_ones_place(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "er" / "s"
-    bind(str(path), 0o640).close()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    again = bind(str(path), 0o600)
-    try:
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        with pytest.raises(SocketInUse, match="another process listens on"):
-            bind(str(path), 0o600)
-    finally:
-        again.close()
-
-
-def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "s"
-    path.write_text("mine")
-    with pytest.raises(SocketInUse, match="is not a socket"):
-        bind(str(path), 0o600)
-    assert path.read_text() == "mine"
-
-
-def test_a_busy_daemons_socket_is_not_taken_for_a_dead_one(tmp_path: Path) -> None:
-    path, held = tmp_path / "s", []
-    with socket.socket(socket.AF_UNIX) as busy:
-        busy.bind(str(path))
-        busy.listen(0)
-        try:
-            while True:  # until its backlog is full
-                held.append(socket.socket(socket.AF_UNIX))
-                held[-1].setblocking(False)
-                held[-1].connect(str(path))
-        except BlockingIOError:
-            pass
-        with pytest.raises(SocketInUse):
-            bind(str(path), 0o600)
-        for sock in held:
-            sock.close()
 
 
 async def test_orders_of_a_client_that_is_killed_halfway_are_committed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from orderd import __version__
 from orderd.intake.command_table import TABLE
+from orderd.runtime.settings import SettingsError
 from tests.support.site import Client, Site, pairs_of, site_settings
 
 
@@ -104,7 +105,6 @@ def test_settings_are_shown_by_pattern(client: Client) -> None:
     assert client.call("CONFIG", "GET", "nonsense") == []
     client.call("HELLO", 3)
     assert client.call("CONFIG", "GET", "nonsense") == {}
-    assert client.error("CONFIG", "RELOAD") == "BADORDER CONFIG RELOAD is not supported"
     assert client.error("CONFIG", "SET", "a", "b").startswith("ERR unknown command")
 
 
@@ -147,10 +147,93 @@ def test_info_shows_how_things_are(site: Site, client: Client) -> None:
     assert set(info(client, "everything")) == set(info(client))
 
 
-def test_mode_is_shown_and_not_set_yet() -> None:
-    client = Site(site_settings(mode="fire-and-forget")).connect()
+def test_mode_is_told_and_set_for_all_until_the_next_reload() -> None:
+    site = Site(site_settings(mode="fire-and-forget"))
+    client, other = site.connect(), site.connect()
     assert client.call("MODE") == b"fire-and-forget"
-    assert client.error("MODE", "sync") == "BADORDER MODE with a value is not supported"
+    assert text(client.call("MODE", "Batch")) == "OK"
+    assert (client.call("MODE"), other.call("MODE")) == (b"batch", b"batch")
+    assert pairs_of(other.call("CONFIG", "GET", "mode")) == {"mode": "batch"}
+    assert info(other)["mode"] == "batch"
+    assert client.error("MODE", "fast") == "BADORDER MODE 'fast' must be sync, batch or fire-and-forget"
+    assert client.error("MODE", "sync", "batch") == "BADORDER MODE takes one mode"
+    assert other.call("MODE") == b"batch"
+    assert text(other.call("CONFIG", "RELOAD")) == "OK"
+    assert client.call("MODE") == b"fire-and-forget"
+
+
+def test_a_mode_holds_from_the_next_command_on() -> None:
+    site = Site()
+    site.engine.up = False
+    client = site.connect()
+    for words in (("a", ["MODE", "fire-and-forget"]), ("b", ["MODE", "sync"]), ("c", [])):
+        client.send("ORDER.NEW", words[0], "AAPL", "BUY", 1, "LIMIT", "1")
+        if words[1]:
+            client.send(*words[1])
+    site.engine.up = True
+    site.advance(1)
+    first, ok, second, again, third = client.replies()
+    assert (text(ok), text(again)) == ("OK", "OK")
+    assert [pairs_of(reply)["status"] for reply in (first, second, third)] == ["NEW", "QUEUED", "NEW"]
+
+
+def test_a_reload_answers_when_the_settings_are_in_force_and_says_why_they_are_not() -> None:
+    site = Site()
+    client, other = site.connect(), site.connect()
+    client.call("MODE", "batch")
+    site.file = site_settings(batch={"linger_ms": 7.0}, other={"reply_timeout_ms": 50})
+    client.send("CONFIG", "RELOAD")
+    client.send("PING")
+    assert client.replies() == [], "replies keep the order of requests"
+    site.pump()
+    assert [text(reply) for reply in client.replies()] == ["OK", "PONG"]
+    shown = pairs_of(other.call("CONFIG", "GET", "mode", "batch.linger_ms", "reply_timeout_ms"))
+    assert shown == {"mode": "sync", "batch.linger_ms": "7.0", "reply_timeout_ms": "50"}
+    site.file = SettingsError("a.toml: mode = 3: must be one of these")
+    assert client.error("CONFIG", "RELOAD") == "ERR nothing changed: a.toml: mode = 3: must be one of these"
+    site.file = site_settings(mode="batch", executions_kept=5, orders_remembered_max=7)
+    assert client.error("CONFIG", "RELOAD") == (
+        "ERR nothing changed: limits.orders_remembered_max is 1000000 and cannot become 7, executions.kept is 2000000 "
+        "and cannot become 5 without a restart"
+    )
+    assert pairs_of(other.call("CONFIG", "GET", "mode", "batch.linger_ms", "executions.kept")) == {
+        "mode": "sync", "batch.linger_ms": "7.0", "executions.kept": "2000000",
+    }  # fmt: skip
+    site.engine.up = False
+    client.send("ORDER.NEW", "a", "AAPL", "BUY", 1, "LIMIT", "1")
+    site.advance(0.06)
+    assert pairs_of(client.replies()[0])["status"] == "UNKNOWN", "the new reply_timeout_ms holds"
+
+
+def test_in_a_transaction_the_replies_behind_a_reload_wait_for_it() -> None:
+    site = Site()
+    client = site.connect()
+    client.call("MULTI")
+    client.call("MODE", "batch")
+    client.call("CONFIG", "RELOAD")
+    client.call("MODE")
+    site.reads_settings = False
+    client.send("EXEC")
+    site.pump()
+    assert client.replies() == []
+    site.reads_settings = True
+    site.pump()
+    (replies,) = client.replies()
+    assert [text(reply) for reply in replies] == ["OK", "OK", "batch"]
+    assert client.call("MODE") == b"sync"
+
+
+def test_a_reload_that_takes_longer_than_the_patience_of_its_client_is_told_as_such() -> None:
+    site = Site()
+    site.reads_settings = False
+    client = site.connect()
+    client.send("CONFIG", "RELOAD")
+    site.advance(6)
+    assert str(client.replies()[0]).startswith("UNAVAILABLE the settings file is still being read")
+    site.reads_settings = True
+    site.pump()
+    assert client.replies() == []
+    assert text(client.call("PING")) == "PONG"
 
 
 def test_what_is_no_command(client: Client) -> None:

@@ -40,7 +40,7 @@ def test_a_refusal_among_the_queued_is_a_reply_and_the_others_are_done(client: C
 
 
 def test_a_wrong_command_aborts_the_transaction(site: Site, client: Client) -> None:
-    for wrong in (("NONSENSE",), ("ORDER.NEW", "a"), ("ORDER.MASSCANCEL",), ("WATCH", "x")):
+    for wrong in (("NONSENSE",), ("ORDER.NEW", "a"), ("CONFIG", "FLY"), ("WATCH", "x")):
         client.call("MULTI")
         client.call(*A)
         client.error(*wrong)

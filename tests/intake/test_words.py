@@ -80,7 +80,7 @@ def test_any_bytes_are_a_value_or_bad(word: bytes) -> None:
 
 
 ARGUMENTS = {b"TIF": 1, b"OPEN": 0}
-LATER = frozenset({b"MAXAGE"})
+LATER = frozenset({b"POSTONLY"})
 
 
 def test_options_in_any_order_and_case() -> None:
@@ -91,7 +91,7 @@ def test_options_in_any_order_and_case() -> None:
 @pytest.mark.parametrize(
     ("given_words", "problem"),
     [
-        ([b"maxage", b"5"], "MAXAGE is not supported"),
+        ([b"postonly", b"5"], "POSTONLY is not supported"),
         ([b"SPEED", b"5"], "option 'SPEED' does not exist here"),
         ([b"OPEN", b"open"], "option OPEN is there twice"),
         ([b"OPEN", b"TIF"], "option TIF needs a value"),

@@ -18,13 +18,13 @@ def faults(fields: Fields) -> set[str]:
     """All that is wrong with one record by itself, as the error texts say it."""
     number, price, quantity, instrument, account, kind, flags = fields
     found = set()
-    if kind in (Kind.MASS_CANCEL, Kind.EXTENSION):
+    if kind == Kind.EXTENSION:
         found.add("its kind is not supported")
-    elif not Kind.NEW <= kind <= Kind.REPLACE_OPEN:
+    elif not Kind.NEW <= kind <= Kind.MASS_CANCEL:
         found.add("its kind does not exist")
     if number >= TEXT_NUMBER:
         found.add("its number must be below 2**63")
-    if instrument not in INSTRUMENTS:
+    if instrument not in INSTRUMENTS and not (kind == Kind.MASS_CANCEL and not flags & 4):
         found.add("its instrument does not exist")
     quantity_is_bad = not 1 <= quantity <= VALUE_MAX
     if kind == Kind.NEW:
@@ -37,6 +37,11 @@ def faults(fields: Fields) -> set[str]:
         found |= {"the price of a MARKET order must be 0"} if market and price != 0 else set()
         found |= {"its price must be above 0"} if not market and price <= 0 else set()
         found |= {"its quantity must be 1 to 2**63 - 1"} if quantity_is_bad else set()
+    elif kind == Kind.MASS_CANCEL:
+        found |= {"its flags do not exist"} if flags >> 4 else set()
+        by_side, by_instrument, by_account = flags & 2, flags & 4, flags & 8
+        unused = (flags & 1 and not by_side) or (instrument and not by_instrument) or (account and not by_account)
+        found |= {"unused fields must be 0"} if number or price or quantity or unused else set()
     else:
         found |= {"unused fields must be 0"} if flags or account else set()
         if kind == Kind.CANCEL:
@@ -54,6 +59,10 @@ good_new = st.tuples(
 good_cancel = st.tuples(
     st.integers(0, 40), st.just(0), st.just(0), st.sampled_from(INSTRUMENTS), st.just(0), st.just(2), st.just(0)
 )
+good_mass = st.tuples(
+    st.just(0), st.just(0), st.just(0), st.sampled_from([0, 1, 2]), st.sampled_from([0, 7]), st.just(5),
+    st.sampled_from([0, 2, 3, 4, 8, 6, 15]),
+)  # fmt: skip
 any_fields = st.tuples(
     st.sampled_from([0, 5, 2**63 - 1, 2**63, 2**64 - 1]),
     st.sampled_from([-(2**63), -1, 0, 1, 2**63 - 1]),
@@ -65,7 +74,7 @@ any_fields = st.tuples(
 )
 
 
-@given(st.lists(st.one_of(good_new, good_new, good_cancel, any_fields), min_size=1, max_size=8))
+@given(st.lists(st.one_of(good_new, good_new, good_cancel, good_mass, any_fields), min_size=1, max_size=8))
 def test_a_batch_is_taken_exactly_if_each_record_fits_and_no_new_number_comes_twice(batch: list[Fields]) -> None:
     data = b"".join(RECORD.pack(*fields) for fields in batch)
     wrong = [faults(fields) for fields in batch]
@@ -90,6 +99,7 @@ def test_a_batch_is_taken_exactly_if_each_record_fits_and_no_new_number_comes_tw
     assert not any(wrong)
     assert len(set(numbers)) == len(numbers)
     assert (checked.count, checked.numbers) == (len(batch), numbers)
+    assert checked.may_trade == any(fields[5] in (1, 3, 4) for fields in batch)
     assert checked.indexes in (None, [i for i, fields in enumerate(batch) if fields[5] == Kind.NEW])
     assert (checked.indexes is None) == (len(numbers) == len(batch))
     if checked.consecutive:

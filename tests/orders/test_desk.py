@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orderd.orders.desk import RESERVED_FIRST, Desk, DeskLimits, InstrumentsChanged, Mode
+from orderd.orders.desk import RESERVED_FIRST, Desk, DeskLimits, Mode
 from orderd.orders.entries import BatchMark, EntryError, EntryKind, Orders, Reserve
-from orderd.orders.errors import Full
+from orderd.orders.errors import Full, InstrumentsChanged
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.wire.records import RECORD, Kind
 from tests.support.accounts import account_of

@@ -5,7 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderd.orders import entries
+from orderd.orders.ages import MAXAGE_MS_MAX, AgeMark
 from orderd.orders.entries import (
+    AGE,
+    AGES,
     AnyEntry,
     BatchMark,
     EngineEntry,
@@ -16,7 +19,9 @@ from orderd.orders.entries import (
     ReportsEntry,
     Reserve,
     Start,
+    TradingEntry,
 )
+from orderd.orders.trading import TradingState
 from orderd.wire.records import RECORD_BYTES
 from orderd.wire.reports import ExecType, Report, encode_full, encode_range
 
@@ -44,7 +49,9 @@ def orders(draw: st.DrawFn) -> Orders:
         digest, batch_id = draw(st.binary(min_size=16, max_size=16)), draw(st.binary(max_size=64))
         marks.append(BatchMark(at, size, digest, batch_id))
         at += size
-    return Orders(draw(u64), draw(u64), records, ids, marks)
+    aged = draw(st.lists(st.integers(0, count - 1), unique=True, max_size=3))
+    ages = [AgeMark(index, draw(st.integers(1, MAXAGE_MS_MAX)), draw(u64)) for index in sorted(aged)]
+    return Orders(draw(u64), draw(u64), records, ids, marks, ages)
 
 
 any_entry: st.SearchStrategy[AnyEntry] = st.one_of(
@@ -54,6 +61,7 @@ any_entry: st.SearchStrategy[AnyEntry] = st.one_of(
     orders(),
     st.builds(ReportsEntry, u64, st.integers(0, 2), st.lists(item, max_size=5).map(b"".join)),
     st.builds(Reserve, u64),
+    st.builds(TradingEntry, st.sampled_from(TradingState), u64, st.text(st.characters(max_codepoint=127))),
 )
 
 
@@ -74,12 +82,24 @@ def test_any_other_bytes_are_an_entry_error(kind: int, payload: bytes) -> None:
 @given(any_entry, st.data())
 def test_a_changed_length_never_goes_unseen(entry: AnyEntry, data: st.DataObject) -> None:
     kind, payload = entry.encode()
-    if kind in (EntryKind.INSTRUMENT, EntryKind.REPORTS):
+    if kind in (EntryKind.INSTRUMENT, EntryKind.REPORTS, EntryKind.TRADING):
         return  # they end with something of any length
     with pytest.raises(EntryError):
         entries.decode(kind, payload[: data.draw(st.integers(0, len(payload) - 1))])
     with pytest.raises(EntryError):
         entries.decode(kind, payload + b"\0")
+
+
+def test_a_group_with_no_ages_is_written_as_ever() -> None:
+    group = Orders(7, 9, bytes(RECORD_BYTES), [(0, b"a")], [])
+    assert (group.encode()[0], int(EntryKind.ORDERS)) == (EntryKind.ORDERS, 4)
+    aged = Orders(7, 9, bytes(RECORD_BYTES), [(0, b"a")], [], [AgeMark(0, 5, 11)])
+    assert aged.encode() == (EntryKind.AGED, AGES.pack(1) + AGE.pack(0, 5, 11) + group.encode()[1])
+
+
+def test_a_trading_state_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(EntryError, match="trading state 3"):
+        entries.decode(EntryKind.TRADING, bytes([3]) + bytes(8))
 
 
 @pytest.mark.parametrize(
@@ -89,6 +109,11 @@ def test_a_changed_length_never_goes_unseen(entry: AnyEntry, data: st.DataObject
         Orders(1, 0, bytes(RECORD_BYTES), [], [BatchMark(0, 2, bytes(16), b"b")]),
         Orders(1, 0, bytes(RECORD_BYTES), [], [BatchMark(1, 1, bytes(16), b"b")]),
         Orders(1, 0, bytes(2 * RECORD_BYTES), [], [BatchMark(0, 2, bytes(16), b"b"), BatchMark(1, 1, bytes(16), b"c")]),
+        Orders(1, 0, bytes(RECORD_BYTES), [], [], [AgeMark(1, 5, 0)]),
+        Orders(1, 0, bytes(2 * RECORD_BYTES), [], [], [AgeMark(1, 5, 0), AgeMark(0, 5, 0)]),
+        Orders(1, 0, bytes(2 * RECORD_BYTES), [], [], [AgeMark(0, 5, 0), AgeMark(0, 5, 0)]),
+        Orders(1, 0, bytes(RECORD_BYTES), [], [], [AgeMark(0, 0, 0)]),
+        Orders(1, 0, bytes(RECORD_BYTES), [], [], [AgeMark(0, MAXAGE_MS_MAX + 1, 0)]),
         ReportsEntry(1, 3, b""),
     ],
 )

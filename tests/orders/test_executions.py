@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from orderd.orders.executions import Chunk, ExecutionLog
 from orderd.wire.records import FLAG_SELL, RECORD, Kind
-from orderd.wire.reports import ExecType, OrderStatus, Report, encode_full, encode_range
+from orderd.wire.reports import ExecType, OrderStatus, Reason, Report, encode_full, encode_range
 
 Shown = tuple[bytes, ExecType, int, int, bool, int]
 """Name, type, order, number, sell, report number."""
@@ -27,20 +27,23 @@ def make_chunk(first_report: int, first_order: int, shape: list[tuple[str, int, 
                 shown.append((name or digits, ExecType.NEW, order + i, 900 + order + i, sell, report + i))
             report, order = report + count, order + count
             continue
-        exec_type = ExecType.VOIDED if kind == "void" else ExecType.TRADE
+        exec_type = {"void": ExecType.VOIDED, "mass": ExecType.MASS_CANCELED}.get(kind, ExecType.TRADE)
         told = Report(0, exec_type, order, order, True, 5, number=900 + order, status=OrderStatus.FILLED, sell=named)
         items += encode_full(told)
         name = b"n%d" % order if named else None
         names.append(name)
-        if kind != "void":
-            shown.append((name or b"%d" % (900 + order), exec_type, order, 900 + order, named, report))
+        if kind != "mass":
+            shown_type = ExecType.EXPIRED if kind == "void" else exec_type
+            shown.append((name or b"%d" % (900 + order), shown_type, order, 900 + order, named, report))
         report, order = report + 1, order + 1
     ids = names if any(name is not None for name in names) else None
     return Chunk(first_report, items, records, ids, len(shown)), shown
 
 
 shapes = st.lists(
-    st.tuples(st.sampled_from(["range", "full", "void"]), st.integers(1, 6), st.booleans()), min_size=1, max_size=5
+    st.tuples(st.sampled_from(["range", "full", "void", "mass"]), st.integers(1, 6), st.booleans()),
+    min_size=1,
+    max_size=5,
 )
 
 
@@ -64,6 +67,8 @@ def test_each_position_reads_what_a_list_would_hold(
                 seen = e.report
                 about = (e.cl_ord_id, seen.exec_type, seen.order, seen.number, seen.sell, seen.report)
                 assert about == all_shown[e.exec_id - 1]
+                if seen.exec_type is ExecType.EXPIRED:
+                    assert (seen.status, seen.reason) == (OrderStatus.EXPIRED, Reason.MAXAGE)
                 assert seen.exec_type is not ExecType.NEW or (seen.leaves_qty, seen.account) == (7, 3)
 
 

@@ -6,10 +6,10 @@ from orderd.link.report_intake import Delivery
 from orderd.orders.batches import BatchLedger
 from orderd.orders.errors import ReportMismatch
 from orderd.orders.outcomes import Outcomes
-from orderd.orders.table import OrderTable
+from orderd.orders.table import ANSWERED, OrderTable
 from orderd.wire.paths import Path
 from orderd.wire.records import RECORD, Kind
-from orderd.wire.reports import ExecType, OrderStatus, Report, encode_full, encode_range
+from orderd.wire.reports import ExecType, OrderStatus, Reason, Report, encode_full, encode_range
 
 
 def outcomes(rows: int = 6) -> tuple[Outcomes, OrderTable]:
@@ -49,6 +49,27 @@ def test_the_first_confirmation_gives_the_path_and_counts() -> None:
     assert told.counters.rejected == 1
     paths = [place[0].path[place[1]] for i in range(1, 6) if (place := table.locate(i)) is not None]
     assert paths == [Path.UDP, Path.UDP, Path.UDP, Path.GRPC, Path.NONE]
+
+
+def test_a_void_is_an_order_that_expired_and_no_rejection() -> None:
+    told, table = outcomes()
+    chunk = told.apply(Delivery(1, full(1, 1, exec_type=ExecType.VOIDED), 1), Path.UDP, 7)
+    page, row = table.locate(1) or pytest.fail("it is there")
+    assert (page.status[row], page.reason[row]) == (OrderStatus.EXPIRED, Reason.MAXAGE)
+    assert (told.confirmed_end, told.counters.rejected, table.open, table.done) == (2, 0, 0, 1)
+    assert chunk.count == 1
+
+
+def test_a_mass_cancel_is_answered_with_its_count_and_shown_as_its_cancels_alone() -> None:
+    told, table = outcomes(rows=2)
+    table.append(RECORD.pack(3, 0, 0, 0, 0, Kind.MASS_CANCEL, 0))
+    told.apply(Delivery(1, encode_range(1, 2, 1, final=True), 2), Path.UDP, 4)
+    each = [full(order, 3, final=False, exec_type=ExecType.CANCELED) for order in (1, 2)]
+    last = encode_full(Report(0, ExecType.MASS_CANCELED, 0, 3, True, 1, cum_qty=2))
+    chunk = told.apply(Delivery(3, b"".join(each) + last, 3), Path.UDP, 4)
+    page, row = table.locate(3) or pytest.fail("it is there")
+    assert (page.status[row], page.cancelled) == (ANSWERED, {row: 2})
+    assert (chunk.count, told.confirmed_end, table.open) == (2, 4, 0)
 
 
 def test_an_order_is_not_confirmed_before_the_last_of_what_it_caused() -> None:

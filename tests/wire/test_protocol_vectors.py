@@ -15,6 +15,7 @@ from orderd.runtime.instruments import Instrument
 from orderd.wire import frames, tags
 from orderd.wire.bodies import BookReply, BookRequest, Hello, Refusal, Refuse, Reports, Welcome
 from orderd.wire.frames import Frame, FrameType
+from orderd.wire.probes import Probe, ProbeReply
 from orderd.wire.records import RECORD, RECORD_BYTES, Kind
 from orderd.wire.reports import ExecType, OrderStatus, Reason, iter_reports
 
@@ -88,7 +89,10 @@ def book_levels(vector: Vector, name: str) -> tuple[tuple[int, int, int], ...]:
     return tuple(tuple(map(int, value.split())) for value in vector.all(f"body {name}"))  # type: ignore[misc]
 
 
-def expected_body(vector: Vector, frame: Frame) -> Hello | Welcome | Refuse | Reports | BookRequest | BookReply | None:
+Body = Hello | Welcome | Refuse | Reports | BookRequest | BookReply | Probe | ProbeReply
+
+
+def expected_body(vector: Vector, frame: Frame) -> Body | None:
     def number(name: str) -> int:
         return vector.number(f"body {name}")
 
@@ -107,6 +111,11 @@ def expected_body(vector: Vector, frame: Frame) -> Hello | Welcome | Refuse | Re
         case FrameType.BOOK_REPLY:
             heads = (number("query"), number("instrument"), number("part"), number("parts"))
             return BookReply(*heads, book_levels(vector, "bid"), book_levels(vector, "ask"))
+        case FrameType.PROBE:
+            return Probe(number("nonce"), number("echo"), number("reply_size"), number("size"))
+        case FrameType.PROBE_REPLY:
+            names = ("nonce", "echo", "engine", "time_ns", "boot", "received", "probes", "size")
+            return ProbeReply(*map(number, names))
         case _:
             return None
 
@@ -158,7 +167,7 @@ def test_every_value_is_named_on_the_page(head: str, enumeration: type[IntEnum])
 
 def test_limits_on_the_page_are_those_of_the_code() -> None:
     from engine.core import BOOK_DEPTH_MAX
-    from orderd.link import flights, handshake, receiver, replay_window, sender
+    from orderd.link import flights, frame_maker, handshake, polling, receiver, replay_window
     from orderd.runtime.instruments import INSTRUMENTS_MAX
 
     for value in (
@@ -169,7 +178,7 @@ def test_limits_on_the_page_are_those_of_the_code() -> None:
         replay_window.WINDOW,
         INSTRUMENTS_MAX,
         BOOK_DEPTH_MAX,
-        sender.REPORT_CREDIT_KIB,
+        frame_maker.REPORT_CREDIT_KIB,
     ):
         assert f"{value:,}" in PAGE, value
     assert f"at least {receiver.CREDIT_RECORDS_MIN}, or half" in PAGE
@@ -177,4 +186,4 @@ def test_limits_on_the_page_are_those_of_the_code() -> None:
     assert f"at most {receiver.POLLED_FRAMES_MAX} frames" in PAGE
     assert f"remembers {handshake.HELLOS_REMEMBERED})" in PAGE
     assert flights.PACKET_THRESHOLD == 3
-    assert (sender.HOLE_PATIENCE, sender.IDLE_POLL_MAX, sender.KEEPALIVE) == (0.0005, 0.25, 1.0)
+    assert (polling.HOLE_PATIENCE, polling.IDLE_POLL_MAX, polling.KEEPALIVE) == (0.0005, 0.25, 1.0)

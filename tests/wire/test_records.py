@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderd.wire import records
-from orderd.wire.records import RECORD, RECORD_BYTES, VOID_RECORD, Kind, Side, TimeInForce, new_flags
+from orderd.wire.records import KIND_OFFSET, RECORD, RECORD_BYTES, Kind, Side, TimeInForce, mass_flags, new_flags
 
 FIELDS = st.tuples(
     st.integers(0, 2**64 - 1),
@@ -41,7 +41,23 @@ def test_each_combination_of_side_type_and_time_in_force_has_flags_of_its_own() 
     assert len(seen) == 20
 
 
-def test_a_void_record_is_all_zeros_and_says_so() -> None:
-    assert not any(VOID_RECORD)
-    assert len(VOID_RECORD) == RECORD_BYTES
-    assert RECORD.unpack(VOID_RECORD)[5] == Kind.VOID
+def test_each_choice_of_a_mass_cancel_has_flags_of_its_own() -> None:
+    seen = set()
+    for side in (None, *Side):
+        for instrument in (False, True):
+            for account in (False, True):
+                flags = mass_flags(side, instrument=instrument, account=account)
+                assert bool(flags & records.MASS_SIDE) == (side is not None)
+                assert bool(flags & records.FLAG_SELL) == (side is Side.SELL)
+                assert bool(flags & records.MASS_INSTRUMENT) == instrument
+                assert bool(flags & records.MASS_ACCOUNT) == account
+                assert not flags & ~records.MASS_FLAGS
+                seen.add(flags)
+    assert len(seen) == 12
+
+
+def test_the_kind_can_be_read_and_changed_by_itself() -> None:
+    record = bytearray(RECORD.pack(1, 2, 3, 4, 5, Kind.CANCEL, 6))
+    assert record[KIND_OFFSET] == Kind.CANCEL
+    record[KIND_OFFSET] = Kind.VOID
+    assert RECORD.unpack(record) == (1, 2, 3, 4, 5, Kind.VOID, 6)
