@@ -2,4 +2,4 @@
 
 from orderd.ctl.cli import main
 
-main()
+main(prog_name="orderctl")

@@ -81,6 +81,10 @@ class Connection:
         stream.drain(wait_s=wait_s)
         return replies
 
+    def fileno(self) -> int:
+        """The socket's descriptor, for who waits for it in a loop of his own."""
+        return self._socket.fileno()
+
     def exchange(self, out: bytearray, wait_s: float) -> list[Any]:
         """Sends of ``out`` (and takes off it) what the socket takes, and returns replies that arrived.
 

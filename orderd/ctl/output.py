@@ -23,6 +23,19 @@ EXECUTION_COLUMNS: Final = (
     ("liquidity", "left"),
     ("reason", "left"),
 )
+ORDER_COLUMNS: Final = (
+    ("cl_ord_id", "left"),
+    ("order_id", "right"),
+    ("symbol", "left"),
+    ("side", "left"),
+    ("status", "left"),
+    ("quantity", "right"),
+    ("cum_qty", "right"),
+    ("leaves_qty", "right"),
+    ("avg_px", "right"),
+    ("path", "left"),
+    ("reason", "left"),
+)
 _WIDTH_WITHOUT_TERMINAL: Final = 160
 
 
@@ -67,14 +80,25 @@ def execution_line(execution: Mapping[str, Any]) -> str:
     return "  ".join(f"{name}={execution[name]}" for name, _ in EXECUTION_COLUMNS if execution.get(name))
 
 
+def rows_table(columns: Iterable[tuple[str, str]], rows: Iterable[Mapping[str, Any]]) -> Table:
+    """One mapping in a row; ``columns`` are keys, each with ``left`` or ``right``."""
+    columns = tuple(columns)
+    table = Table(box=None, pad_edge=False)
+    for name, justify in columns:
+        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(str(row.get(name, "")) for name, _ in columns))
+    return table
+
+
 def executions_table(executions: Iterable[Mapping[str, Any]]) -> Table:
     """Executions, one in a row."""
-    table = Table(box=None, pad_edge=False)
-    for name, justify in EXECUTION_COLUMNS:
-        table.add_column(name, justify="right" if justify == "right" else "left", no_wrap=True)
-    for execution in executions:
-        table.add_row(*(str(execution.get(name, "")) for name, _ in EXECUTION_COLUMNS))
-    return table
+    return rows_table(EXECUTION_COLUMNS, executions)
+
+
+def orders_table(orders: Iterable[Mapping[str, Any]]) -> Table:
+    """Orders, one in a row."""
+    return rows_table(ORDER_COLUMNS, orders)
 
 
 def info_sections(text: str) -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from orderd.ctl.cli import main
+from orderd.ctl.cli import COMMANDS, main
 from orderd.ctl.connection import Connection
 from tests.support.fake_orderd import FakeOrderd
 
@@ -135,7 +135,7 @@ def test_the_book_has_its_best_prices_on_top(orderctl: Orderctl) -> None:
 def test_a_watched_book_is_shown_at_each_change_until_the_daemon_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orderd.ctl.cli.WATCH_INTERVAL_S", 0.001)
+    monkeypatch.setattr("orderd.ctl.market_cli.WATCH_INTERVAL_S", 0.001)
     daemon = FakeOrderd(tmp_path / "w")
 
     def change_and_go() -> None:
@@ -192,3 +192,15 @@ def test_info_is_shown_by_section(orderctl: Orderctl) -> None:
     assert sections["orders"]["mode"] == "sync"
     assert sections["executions"] == {"executions_last_id": "0"}
     assert "orders_unconfirmed  0" in orderctl("info").stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_there_and_explains_itself(name: str) -> None:
+    result = CliRunner().invoke(main, [name, "--help"])
+    assert result.exit_code == 0
+    assert f" {name} " in result.stdout.splitlines()[0]
+
+
+def test_the_help_lists_every_command() -> None:
+    listed = CliRunner().invoke(main, ["--help"]).stdout
+    assert all(f"\n  {name} " in listed for name in COMMANDS)

@@ -25,6 +25,8 @@ def test_orders_unconfirmed_max_refuses_orders_and_keeps_room_for_cancels(make_s
         assert {reply["status"] for reply in replies[:500]} == {"QUEUED"}
         assert all(isinstance(reply, RespError) and reply.word == "FULL" for reply in replies[500:])
         assert "orders_unconfirmed_max" in replies[-1].text
+        for words in (("ORDER.REPLACE", "a1", 2, "1.00"), ("ORDER.REPLACE", "a1", 2, "1.00", "OPEN")):
+            assert client.ask(*words).text.startswith("FULL orders_unconfirmed_max"), "a replace may trade"
         cancels = client.pipeline([("ORDER.CANCEL", f"a{i}", *QUEUED) for i in range(50)])
         assert {reply["status"] for reply in cancels} == {"QUEUED"}
         assert isinstance(client.ask("ORDER.NEW", "b", *LIMIT), RespError)

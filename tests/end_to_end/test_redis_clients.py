@@ -35,6 +35,8 @@ EVERY_COMMAND: Final = (
     "INFO",
     "INFO orders",
     "MODE",
+    "MODE batch",
+    "CONFIG RELOAD",
     "CONFIG GET batch.*",
     "INSTRUMENTS",
     "ORDER.NEW {0}a AAPL BUY 100 LIMIT 187.25 TIF GTC ACCOUNT 7 MODE batch",
