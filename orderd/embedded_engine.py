@@ -1,12 +1,13 @@
-"""The embedded engine: a child process with a private port and a key of its own, started again whenever it ends.
+"""The embedded engine: a child process with private ports and a key of its own, started again whenever it ends.
 
-The socket that the child serves is bound here, once, and inherited: its port stays the same however often the child is
-started. The child's standard input is a pipe that nobody writes to; it ends when this process does, by whatever means,
-and then the child stops.
+The sockets that the child serves are bound here, once, and inherited: their ports stay the same however often the child
+is started. The child's standard input is a pipe that nobody writes to; it ends when this process does, by whatever
+means, and then the child stops.
 """
 
 import os
 import secrets
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from orderd.runtime.datagrams import UdpSocket
 from orderd.runtime.fields import shown
 from orderd.runtime.keys import read_key
 from orderd.runtime.log import get_logger
+from orderd.runtime.stream_sockets import address_of, bound_stream
 
 RESTART_PAUSE_MIN_S: Final = 0.1
 RESTART_PAUSE_MAX_S: Final = 5.0
@@ -41,8 +43,19 @@ class EmbeddedEngine:
     """What the child needs, prepared in ``directory``."""
 
     directory: Path
-    socket: UdpSocket
+    udp: UdpSocket
+    grpc: socket.socket
     secret: bytes
+
+    @property
+    def udp_address(self) -> Address:
+        """Where the child takes datagrams."""
+        return self.udp.address
+
+    @property
+    def grpc_address(self) -> Address:
+        """Where the child takes calls."""
+        return address_of(self.grpc)
 
     @classmethod
     def prepare(cls, settings: Settings) -> "EmbeddedEngine":
@@ -53,7 +66,18 @@ class EmbeddedEngine:
         if not key_file.exists():
             _write_private(key_file, secrets.token_hex(32) + "\n")
         _write_private(directory / "engine.toml", _settings_text(settings, directory))
-        return cls(directory, UdpSocket.bound(LOOPBACK), read_key(key_file))
+        secret = read_key(key_file)
+        udp = UdpSocket.bound(LOOPBACK)
+        try:
+            return cls(directory, udp, bound_stream(LOOPBACK), secret)
+        except OSError:
+            udp.close()
+            raise
+
+    def close(self) -> None:
+        """Give both ports up."""
+        self.udp.close()
+        self.grpc.close()
 
     async def run(self) -> None:
         """Keep the child running until cancelled; then it is stopped. Raises :class:`EmbeddedEngineFailed`."""
@@ -70,15 +94,14 @@ class EmbeddedEngine:
             pause = min(pause * 2, RESTART_PAUSE_MAX_S)
 
     async def _run_once(self) -> int:
+        fds = (self.udp.fileno(), self.grpc.fileno())
         command = [
-            sys.executable, "-m", "engine", "run", "--embedded",
-            "--config", str(self.directory / "engine.toml"), "--udp-fd", str(self.socket.fileno()),
+            sys.executable, "-m", "engine", "run", "--embedded", "--config", str(self.directory / "engine.toml"),
+            "--udp-fd", str(fds[0]), "--grpc-fd", str(fds[1]),
         ]  # fmt: skip
         # A session of its own: a Ctrl-C at the terminal is for orderd, which stops the child when it is drained.
-        process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.PIPE, pass_fds=(self.socket.fileno(),), start_new_session=True
-        )
-        log.info("engine started", pid=process.pid, udp=str(self.socket.address))
+        process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, pass_fds=fds, start_new_session=True)
+        log.info("engine started", pid=process.pid, udp=str(self.udp_address), grpc=str(self.grpc_address))
         try:
             return await process.wait()
         finally:

@@ -81,3 +81,17 @@ def test_listening_off_loopback_takes_a_key(key: str, address: str) -> None:
 def test_the_system_may_pick_the_ports() -> None:
     settings = load_settings(None, ["listen.udp=127.0.0.1:0", "listen.grpc=[::1]:0"], {"HOME": "/home/a"})
     assert settings.listen.grpc == "[::1]:0"
+
+
+def test_a_credential_is_the_key_where_no_file_is_named(tmp_path: Path) -> None:
+    environ = {"HOME": "/home/a", "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    with pytest.raises(SettingsError, match="key_file"):
+        load_settings(None, ["listen.udp=0.0.0.0:9001"], environ)
+    (tmp_path / "orderd.key").touch()
+    assert load_settings(None, ["listen.udp=0.0.0.0:9001"], environ).key_file == str(tmp_path / "orderd.key")
+    assert load_settings(None, ["key_file=/k"], environ).key_file == "/k"
+
+
+def test_a_unit_of_systemd_without_a_file_keeps_to_its_own_directory() -> None:
+    environ = {"HOME": "/home/a", "STATE_DIRECTORY": "/var/lib/orderd-engine"}
+    assert load_settings(None, (), environ).journal.directory == "/var/lib/orderd-engine/journal"
