@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 DURATION ?=
+SCALE ?= 20
 
 # Where `make install` puts things; below DESTDIR, if that is given, nothing else of the system is touched.
 DESTDIR ?=
@@ -32,7 +33,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench clean lock proto install install-units uninstall
+.PHONY: help run test campaign lint bench clean lock proto install install-units uninstall
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +50,10 @@ run: $(READY) ## a daemon, an engine and a few clients, shown live until Ctrl-C,
 test: $(READY) ## the test suite, with real Redis clients
 	.ci/redis-tools
 	$(BIN)/python -m pytest -q
+
+campaign: $(READY) ## the suite's random and whole-system parts, SCALE=20 times as long
+	ORDERD_TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -q tests/link tests/journal tests/orders tests/wire tests/engine \
+		tests/end_to_end/test_exactly_once.py tests/end_to_end/test_crashes.py tests/end_to_end/test_two_roads.py
 
 lint: $(READY) ## style, types, who imports whom, systemd units
 	$(BIN)/ruff check

@@ -137,7 +137,7 @@ async def _serve(settings: EngineSettings, site: Site, sockets: Sockets, notifie
         if embedded:
             nursery.start_soon(_stop_without_parent, stopping)
         log.info("ready", udp=str(sockets.udp.address), grpc=str(grpc_address), instruments=len(settings.instruments))
-        notifier.ready()
+        nursery.start_soon(notifier.insist, "READY=1")
         await stopping.wait()
         notifier.stopping()
         with trio.move_on_after(settings.shutdown_timeout_ms / 1000):

@@ -19,7 +19,7 @@ from grpclib.server import Stream
 from engine.core import BOOK_DEPTH_MAX, EngineCore
 from engine.rounds import Call, Rounds
 from orderd.runtime.asyncio_bridge import AsyncioBridge, Promise
-from orderd.runtime.grpc_library import BadMessage
+from orderd.runtime.grpc_library import BadMessage, abort_connection_of
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.wire import frames
 from orderd.wire.bodies import Level
@@ -29,10 +29,13 @@ from orderd.wire.proto.engine_grpc import EngineBase
 REQUEST_BYTES_MAX: Final = 4 * 2**20
 REQUEST_FRAMES_MAX: Final = 1024
 RECEIVE_TIMEOUT_S: Final = 10.0
+SEND_TIMEOUT_S: Final = 5.0
+"""For a reply to be taken. Who lets none come would keep others from calling: calls under way are counted."""
 BOOK_DEPTH: Final = 10
 
 T = TypeVar("T")
 Request = TypeVar("Request")
+Reply = TypeVar("Reply")
 
 
 @attrs.frozen
@@ -66,7 +69,7 @@ class EngineService(EngineBase):
             self._site.rounds.submit(Call(sent, promise.keep))
 
         answers = await self._settled(take)
-        await stream.send_message(engine_pb2.ExchangeReply(frames=answers))
+        await _send(stream, engine_pb2.ExchangeReply(frames=answers))
 
     async def Book(  # noqa: N802
         self, stream: Stream[engine_pb2.BookRequest, engine_pb2.BookReply]
@@ -79,14 +82,15 @@ class EngineService(EngineBase):
             raise GRPCError(Status.NOT_FOUND, f"no instrument {request.symbol!r:.80}")
         depth = min(request.depth or BOOK_DEPTH, BOOK_DEPTH_MAX)
         bids, asks = await self._ask(lambda: self._site.core.matcher.book(instrument.id).depth(depth))
-        await stream.send_message(
+        await _send(
+            stream,
             engine_pb2.BookReply(
                 symbol=instrument.symbol,
                 tick=instrument.tick,
                 lot=instrument.lot,
                 bids=map(_level, bids),
                 asks=map(_level, asks),
-            )
+            ),
         )
 
     async def Instruments(  # noqa: N802
@@ -94,14 +98,14 @@ class EngineService(EngineBase):
     ) -> None:
         self._refuse_strangers(stream)
         await _receive(stream)
-        await stream.send_message(engine_pb2.InstrumentsReply(instruments=map(_instrument, self._site.instruments)))
+        await _send(stream, engine_pb2.InstrumentsReply(instruments=map(_instrument, self._site.instruments)))
 
     async def Status(  # noqa: N802
         self, stream: Stream[engine_pb2.StatusRequest, engine_pb2.StatusReply]
     ) -> None:
         self._refuse_strangers(stream)
         await _receive(stream)
-        await stream.send_message(await self._ask(self._status))
+        await _send(stream, await self._ask(self._status))
 
     def _status(self) -> engine_pb2.StatusReply:
         core, counters = self._site.core, self._site.rounds.counters
@@ -169,6 +173,17 @@ async def _receive(stream: Stream[Request, Any]) -> Request:
     if message is None:
         raise GRPCError(Status.INVALID_ARGUMENT, "no message in the call")
     return message
+
+
+async def _send(stream: Stream[Any, Reply], message: Reply) -> None:
+    """The reply of a call."""
+    try:
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await stream.send_message(message)
+    except TimeoutError:
+        # Nor would the peer take an error; all its calls may be stuck like this.
+        abort_connection_of(stream)
+        raise GRPCError(Status.DEADLINE_EXCEEDED, f"the reply was not taken within {SEND_TIMEOUT_S} s") from None
 
 
 def _level(level: Level) -> engine_pb2.Level:

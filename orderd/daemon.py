@@ -11,7 +11,8 @@ close. A kill in the middle of any of it loses nothing.
 import contextlib
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -172,10 +173,10 @@ class Daemon:
         """
         self._listener = Listener(self.gateway.intake, listening, self.clock, self._take_in)
         async with trio.open_nursery() as nursery:
-            await nursery.start(self.writer.run)
-            nursery.start_soon(self._commit_forever)
+            await nursery.start(self._keep_journal)
+            nursery.start_soon(self._or_tell, self._commit_forever)
             nursery.start_soon(self.owner.run, self._wake_clients, self.notifier.reloading)
-            nursery.start_soon(feed, self.notifier, self.writer.prove_alive)
+            nursery.start_soon(self._or_tell, feed, self.notifier, self.writer.prove_alive)
             nursery.start_soon(self.dispatcher.run)
             await nursery.start(self._listener.run)
             nursery.start_soon(readiness.tell, self.notifier, self.dispatcher.transport)
@@ -209,6 +210,17 @@ class Daemon:
             await self._is_settled.wait_value(True)
             self.dispatcher.flush(self.clock.monotonic())
             self.dispatcher.say_goodbye()
+
+    async def _keep_journal(self, *, task_status: trio.TaskStatus[None]) -> None:
+        await self._or_tell(partial(self.writer.run, task_status=task_status))
+
+    async def _or_tell(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Whichever task finds that the journal failed: those who wait hear of it before all ends."""
+        try:
+            await task(*args)
+        except JournalError:
+            await self._listener.close(Unfinished.JOURNAL, JOURNAL_FAILURE_S)
+            raise
 
     async def _commit_forever(self) -> None:
         while True:
@@ -248,19 +260,15 @@ class Daemon:
         self._note_staged()
 
     async def _commit(self, entries: list[Entry]) -> None:
-        try:
-            while True:
-                try:
-                    await self.writer.commit(entries)
-                except JournalFull as error:
-                    # Nothing of it was written, so it may be tried again; new orders are refused meanwhile.
-                    log.error("journal is full", reason=str(error))
-                    await trio.sleep(FULL_RETRY_S)
-                else:
-                    return
-        except JournalError:
-            await self._listener.close(Unfinished.JOURNAL, JOURNAL_FAILURE_S)
-            raise
+        while True:
+            try:
+                await self.writer.commit(entries)
+            except JournalFull as error:
+                # Nothing of it was written, so it may be tried again; new orders are refused meanwhile.
+                log.error("journal is full", reason=str(error))
+                await trio.sleep(FULL_RETRY_S)
+            else:
+                return
 
     # --- settings -----------------------------------------------------------------------------------------------------
 

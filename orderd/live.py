@@ -9,7 +9,7 @@ changed after it was read. MODE lasts until the next reload, which finds the mod
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final, Protocol, cast
 
 import attrs
@@ -97,7 +97,7 @@ class SettingsOwner:
         self._wanted.set()
 
     async def run(
-        self, told: Callable[[], None], around: Callable[[], AbstractContextManager[None]] = nullcontext
+        self, told: Callable[[], None], around: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     ) -> None:
         """Reload whenever somebody asks, each time within ``around()``.
 
@@ -106,7 +106,7 @@ class SettingsOwner:
         while True:
             await self._wanted.wait()
             asked = self._take_asked()
-            with around():
+            async with around():
                 self._settle(asked, await trio.to_thread.run_sync(self._read, abandon_on_cancel=True))
             told()
 

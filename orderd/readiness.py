@@ -28,7 +28,7 @@ async def tell(notifier: Notifier, transport: AsyncValue[TransportState]) -> Non
     with trio.move_on_after(ENGINE_PATIENCE_S):
         await transport.wait_value(lambda state: state is not TransportState.ENGINE_DOWN)
     state = transport.value
-    notifier.send("READY=1", f"STATUS={_status(state)}")
+    await notifier.insist("READY=1", f"STATUS={_status(state)}")
     while True:
         state = await transport.wait_value(lambda value, told=state: value is not told)
         notifier.status(_status(state))

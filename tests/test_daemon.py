@@ -31,6 +31,7 @@ from orderd.runtime.datagrams import UdpSocket
 from orderd.runtime.fields import FieldError
 from orderd.runtime.instruments import InstrumentTable
 from orderd.runtime.journal_settings import JournalSettings
+from orderd.runtime.notify import NOBODY, Notifier
 from tests.support.channels import no_channel
 from tests.support.live_site import Peer, close_clients, connect
 from tests.support.simulated_disk import SimulatedDisk
@@ -92,8 +93,9 @@ class House:
 
 @asynccontextmanager
 async def house(
-    directory: Path, core: EngineCore, disk: Disk | None = None, *, engine: bool = True, **settings: Any
-) -> AsyncIterator[House]:
+    directory: Path, core: EngineCore, disk: Disk | None = None, *, engine: bool = True, notifier: Notifier = NOBODY,
+    **settings: Any,
+) -> AsyncIterator[House]:  # fmt: skip
     """A daemon that is ready, and unless ``engine`` is false an engine; ends within ten seconds."""
     engine_socket = UdpSocket.bound(Address("127.0.0.1", 0))
     journal_settings = JournalSettings(directory=str(directory / "journal"), segment_bytes=1 << 20)
@@ -108,7 +110,9 @@ async def house(
     try:
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
-                daemon = Daemon(made, journal, Roads(sock, no_channel), b"", clock=SystemClock(), entropy=entropy)
+                daemon = Daemon(
+                    made, journal, Roads(sock, no_channel), b"", clock=SystemClock(), entropy=entropy, notifier=notifier
+                )
                 found = House(directory / "s", daemon, core, engine_socket, nursery)
                 if engine:
                     await found.start_engine()
@@ -198,6 +202,21 @@ async def test_after_a_failed_sync_clients_hear_unknown_and_the_daemon_ends(tmp_
         await h.ended.wait()
         assert isinstance(h.failure, JournalFailed)
     assert core.counters.orders == 1, "what was not committed was not sent"
+
+
+async def test_clients_hear_of_a_disk_that_the_watchdog_finds_failing(tmp_path: Path, core: EngineCore) -> None:
+    disk = SimulatedDisk()
+    async with house(tmp_path, core, disk, engine=False, notifier=Notifier(watchdog_s=0.03)) as h:
+        client = await h.client()
+        await client.send(*ORDER)
+        while h.daemon.gateway.desk.committed_end == 1:
+            await trio.testing.wait_all_tasks_blocked()
+        disk.fail_names["fdatasync"] = errno.EIO
+        answer = pairs_of(await client.reply())
+        assert (answer["status"], answer["reason"]) == ("UNKNOWN", "NOT_SENT")
+        assert await client.ended()
+        await h.ended.wait()
+        assert isinstance(h.failure, JournalFailed)
 
 
 async def test_nothing_leaves_before_its_commit(tmp_path: Path, core: EngineCore) -> None:

@@ -1,8 +1,8 @@
 """Settings change whole or not at all, one reload after the other, and no order is lost or overtaken by it."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
@@ -173,8 +173,8 @@ async def test_whoever_started_the_daemon_hears_of_a_reload_before_and_after_it_
     owner, _ = owner_of(file)
     events: list[str] = []
 
-    @contextmanager
-    def around() -> Iterator[None]:
+    @asynccontextmanager
+    async def around() -> AsyncIterator[None]:
         events.append(f"begin {owner.current.mode}")
         yield
         events.append(f"end {owner.current.mode}")

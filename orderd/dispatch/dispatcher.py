@@ -127,7 +127,8 @@ class Dispatcher:
 
     def _book_retry(self) -> float:
         if self._link.health.carrier is Path.GRPC:
-            return BOOK_RETRY_OVER_GRPC
+            # A question waits for the call that is under way, and an answer to one that was asked again is no use.
+            return max(BOOK_RETRY_OVER_GRPC, 3 * self._link.grpc.round_trip.timeout)
         return max(BOOK_RETRY_MIN, self._link.udp.round_trip.timeout)
 
     # --- what comes in ------------------------------------------------------------------------------------------------
@@ -182,7 +183,7 @@ class Dispatcher:
     def _changed(self, event: TransportChanged) -> None:
         reason = event.reason
         if event.state is not TransportState.UDP_ENABLED and self.udp.last_error:
-            reason = f"{reason} ({self.udp.last_error})"
+            reason = f"{reason} (UDP socket: {self.udp.last_error})"
         self.transport.value = event.state
         log.info(event.state.value, reason=reason, **self._figures())
 

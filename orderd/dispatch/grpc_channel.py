@@ -8,6 +8,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -15,7 +16,7 @@ import trio
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from orderd.runtime.addresses import Address
-from orderd.runtime.asyncio_bridge import AsyncioBridge
+from orderd.runtime.asyncio_bridge import AsyncioBridge, BridgeFailed
 from orderd.runtime.fields import one_line
 from orderd.runtime.grpc_library import (
     CONFIGURATION,
@@ -30,6 +31,7 @@ from orderd.wire.proto.engine_pb2 import ExchangeRequest
 
 REPLY_FRAMES_MAX: Final = 1024
 REPLY_BYTES_MAX: Final = 8 * 2**20
+CLOSE_TIMEOUT_S: Final = 5.0
 
 
 class GrpcFailed(Exception):
@@ -70,7 +72,8 @@ class GrpcChannel:
 
     async def aclose(self) -> None:
         """End the connection and what is under way on it; nothing can be asked afterwards."""
-        with trio.CancelScope(shield=True):  # What it waits for does not wait.
+        # If the loop is gone, so is the connection; its owner tells why.
+        with trio.move_on_after(CLOSE_TIMEOUT_S, shield=True), suppress(BridgeFailed):
             await self._bridge.run(self._close)
 
     async def _resolve(self, timeout_s: float) -> str:

@@ -53,7 +53,6 @@ class CommandTable:
     def __init__(self) -> None:
         self._commands: dict[bytes, Command] = {}
         self._containers: set[bytes] = set()
-        self._later: set[bytes] = set()
 
     def __iter__(self) -> Iterator[Command]:
         return iter(self._commands.values())
@@ -88,23 +87,6 @@ class CommandTable:
 
         return register
 
-    def add_later(self, *names: str) -> None:
-        """Names that will exist and are not built yet."""
-        self._later.update(name.encode() for name in names)
-
-    @property
-    def later(self) -> list[str]:
-        """Names that will exist and are not built yet."""
-        return sorted(name.decode() for name in self._later)
-
-    def is_later(self, words: list[bytes]) -> str | None:
-        """The name of a command that is not built yet, if ``words`` ask for one."""
-        for count in (2, 1):
-            name = b" ".join(words[:count]).upper()
-            if name in self._later:
-                return name.decode()
-        return None
-
     def find(self, words: list[bytes]) -> tuple[Command, int] | None:
         """The command that ``words`` ask for and how many of them are its name."""
         first = words[0].upper()
@@ -112,7 +94,8 @@ class CommandTable:
             command = self._commands.get(first + b" " + words[1].upper())
             if command is not None:
                 return command, 2
-        command = self._commands.get(first)
+        # Two words in one are neither of them.
+        command = self._commands.get(first) if b" " not in first else None
         return (command, 1) if command is not None else None
 
     def by_name(self, name: bytes) -> Command | None:

@@ -83,6 +83,8 @@ class Client:
     transaction: "list[tuple[Command, list[bytes]]] | None" = None
     transaction_failed: bool = False
     transaction_bytes: int = 0
+    transaction_answers: int = 0
+    """Queued commands whose replies EXEC makes on the spot."""
     last_command: str = ""
     commands: int = 0
     closing: bool = False

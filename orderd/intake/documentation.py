@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from orderd.intake import order_commands
+from orderd.intake import order_commands, server_commands
 from orderd.intake.access import ROLE_NAMES, Role
 from orderd.intake.command_table import TABLE, Command
-from orderd.intake.intake import COMMAND_MODULES, REPLIES_MAX, TRANSACTION_QUERIES
+from orderd.intake.intake import ANSWERED_BY_EXEC_MAX, COMMAND_MODULES, REPLIES_MAX, TRANSACTION_QUERIES
 from orderd.intake.order_replies import EXECUTIONS_AT_ONCE
 from orderd.wire.reports import Reason
 
@@ -162,6 +162,8 @@ LIMITS: Final = f"""\
 | connections | `[listen] clients_max` | `-LIMIT`, and the connection is closed |
 | one command | `[limits] query_bytes_max`, 1024 words | `-ERR Protocol error`, and the connection is closed |
 | commands between MULTI and EXEC | {TRANSACTION_QUERIES} times `query_bytes_max` | `-LIMIT`, then `-EXECABORT` |
+| those of them that are not about orders or executions | {ANSWERED_BY_EXEC_MAX} | the same |
+| patterns of one `CONFIG GET` | {server_commands.PATTERNS_MAX} | `-BADORDER` |
 | replies that a client does not read | `[limits] reply_bytes_max` | `-LIMIT`, and the connection is closed |
 | replies that a client waits for | {REPLIES_MAX} | the same |
 | orders not confirmed | `[limits] orders_unconfirmed_max`; for cancels 1/16 more, at least 64 | `-FULL` |

@@ -24,6 +24,10 @@ TRANSACTION_QUERIES = 16
 """Commands that wait for EXEC may be so many times as large as one command."""
 WORD_BYTES = 64
 """What holding a word takes besides its bytes."""
+ANSWERED_BY_EXEC_MAX = 1024
+"""Commands in one transaction whose replies EXEC makes on the spot, which takes time and room: in one piece, too."""
+ANSWERED_LATER = frozenset({"orders", "executions"})
+"""Groups of commands whose replies are made when the client reads them."""
 REPLIES_MAX = 1_000_000
 """Replies that one client may wait for while it reads all that it is given, whatever ``reply_bytes_max`` says."""
 COMMANDS_AT_ONCE = 64
@@ -205,17 +209,7 @@ class Intake:
             client.transaction_failed = queueing is not None
             client.waiter.add(objection or b"")
         elif queueing is not None and not found[0].immediate:
-            client.transaction_bytes += sum(map(len, request)) + WORD_BYTES * len(request)
-            if client.transaction_bytes > self._limits.query_bytes_max * TRANSACTION_QUERIES:
-                # Refused, so that EXEC answers EXECABORT.
-                queueing.clear()
-                client.transaction_failed = True
-                bound = f"query_bytes_max {self._limits.query_bytes_max}"
-                size = f"{client.transaction_bytes} bytes in a transaction, at most {TRANSACTION_QUERIES} times as much"
-                client.waiter.add(replies.error("LIMIT", f"{bound}: {size}"))
-            else:
-                queueing.append((found[0], args))
-                client.waiter.add(replies.QUEUED)
+            client.waiter.add(self._queue(client, found[0], args, request))
         else:
             self._kill = self._kill or found[0].name in ("CLIENT KILL", "EXEC")
             outcome = run(context, found[0], args)
@@ -225,13 +219,28 @@ class Intake:
                 client.waiter.add(reply)
         return None
 
+    def _queue(self, client: Client, command: Command, args: list[bytes], request: list[bytes]) -> bytes:
+        """Keep a command until EXEC; beyond a bound refuse it, so that EXEC answers EXECABORT."""
+        assert client.transaction is not None
+        client.transaction_bytes += sum(map(len, request)) + WORD_BYTES * len(request)
+        client.transaction_answers += command.group not in ANSWERED_LATER
+        query_bytes_max = self._limits.query_bytes_max
+        if client.transaction_bytes > query_bytes_max * TRANSACTION_QUERIES:
+            bound = f"query_bytes_max {query_bytes_max}: {client.transaction_bytes} bytes in a transaction, "
+            bound += f"at most {TRANSACTION_QUERIES} times as much"
+        elif client.transaction_answers > ANSWERED_BY_EXEC_MAX:
+            bound = f"at most {ANSWERED_BY_EXEC_MAX} commands in a transaction that are not about orders or executions"
+        else:
+            client.transaction.append((command, args))
+            return replies.QUEUED
+        client.transaction.clear()
+        client.transaction_failed = True
+        return replies.error("LIMIT", bound)
+
 
 def _objection(found: tuple[Command, int] | None, request: list[bytes]) -> bytes | None:
     """Why a request is none of the commands that exist."""
     if found is None:
-        later = TABLE.is_later(request)
-        if later is not None:
-            return replies.error("BADORDER", f"{later} is not supported")
         if request[0].upper() == b"WATCH":
             return replies.error("ERR", "WATCH is not supported: orders are not keys")
         return replies.error("ERR", f"unknown command {words.shown(request[0])}")

@@ -16,7 +16,6 @@ Value: TypeAlias = "bytes | str | int | Sequence[Value] | Mapping[bytes, Value] 
 OK: Final = b"+OK\r\n"
 PONG: Final = b"+PONG\r\n"
 QUEUED: Final = b"+QUEUED\r\n"
-EMPTY_ARRAY: Final = b"*0\r\n"
 
 ERROR_BYTES_MAX: Final = 512
 """Longest error line, its first word included."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Final
 
 from orderd import __version__
@@ -17,6 +18,8 @@ MODE_OF: Final = {mode: name.encode() for name, mode in MODE_NAMES.items()}
 REDIS_SETTINGS: Final = {"save": "", "appendonly": "yes"}
 """What redis-benchmark asks for at its start."""
 NAME_BYTES_MAX: Final = 64
+PATTERNS_MAX: Final = 32
+"""Each takes a tenth of a millisecond."""
 
 
 class NoProtocol(Refused):
@@ -204,7 +207,7 @@ def _client_line(context: Context, client: Client) -> bytes:
 
 @TABLE.add("COMMAND", 1, role=Role.ANY, group="server", summary="All commands.", reply="array", example="COMMAND")
 def command(context: Context, _: list[bytes]) -> Reply:
-    return replies.encode([_command_info(c) for c in TABLE], context.client.protocol)
+    return replies.array_header(len(TABLE)) + b"".join(_command_info(c, context.client.protocol) for c in TABLE)
 
 
 @TABLE.add(
@@ -226,17 +229,17 @@ def command_count(_: Context, __: list[bytes]) -> Reply:
 )  # fmt: skip
 def command_docs(context: Context, args: list[bytes]) -> Reply:
     chosen = [found for name in args if (found := TABLE.by_name(name))] if args else list(TABLE)
-    docs: dict[bytes, replies.Value] = {}
-    for c in chosen:
-        about: dict[bytes, replies.Value] = {b"summary": c.summary, b"since": __version__, b"group": c.group}
-        if c.arguments:
-            about[b"arguments"] = [_argument_docs(c, context.client.protocol)]
-        docs[c.name.lower().replace(" ", "|").encode()] = about
-    return replies.encode(docs, context.client.protocol)
+    docs = {c.name: _command_docs(c, context.client.protocol) for c in chosen}
+    return replies.pairs_header(len(docs), context.client.protocol) + b"".join(docs.values())
 
 
-def _argument_docs(c: Command, _: int) -> dict[bytes, replies.Value]:
-    return {b"name": c.arguments, b"type": b"string", b"display_text": c.arguments}
+@cache
+def _command_docs(c: Command, protocol: int) -> bytes:
+    """The pair of a command's name and what there is to say of it."""
+    about: dict[bytes, replies.Value] = {b"summary": c.summary, b"since": __version__, b"group": c.group}
+    if c.arguments:
+        about[b"arguments"] = [{b"name": c.arguments, b"type": b"string", b"display_text": c.arguments}]
+    return replies.encode(c.name.lower().replace(" ", "|"), protocol) + replies.encode(about, protocol)
 
 
 @TABLE.add(
@@ -244,18 +247,21 @@ def _argument_docs(c: Command, _: int) -> dict[bytes, replies.Value]:
     reply="array", example="COMMAND INFO PING",
 )  # fmt: skip
 def command_info(context: Context, args: list[bytes]) -> Reply:
+    protocol = context.client.protocol
     chosen = [TABLE.by_name(name) for name in args] if args else list(TABLE)
-    return replies.encode([None if c is None else _command_info(c) for c in chosen], context.client.protocol)
+    parts = [replies.null(protocol) if c is None else _command_info(c, protocol) for c in chosen]
+    return replies.array_header(len(parts)) + b"".join(parts)
 
 
-def _command_info(c: Command) -> list[replies.Value]:
+@cache
+def _command_info(c: Command, protocol: int) -> bytes:
     flags: dict[Role, list[replies.Value]] = {
         Role.ANY: [b"fast"],
         Role.READ: [b"readonly"],
         Role.TRADE: [b"write"],
         Role.ADMIN: [b"admin"],
     }
-    return [c.name.lower().replace(" ", "|"), c.arity, flags[c.role], 0, 0, 0]
+    return replies.encode([c.name.lower().replace(" ", "|"), c.arity, flags[c.role], 0, 0, 0], protocol)
 
 
 @TABLE.add(
@@ -264,6 +270,8 @@ def _command_info(c: Command) -> list[replies.Value]:
     example="CONFIG GET batch.*",
 )  # fmt: skip
 def config_get(context: Context, args: list[bytes]) -> Reply:
+    if len(args) > PATTERNS_MAX:
+        raise BadOrder(f"CONFIG GET takes at most {PATTERNS_MAX} patterns")
     patterns = [pattern.decode("utf-8", "replace").lower() for pattern in args]
     settings = {**context.services.live.shown, **REDIS_SETTINGS}
     found = {k: v for k, v in settings.items() if any(fnmatchcase(k.lower(), pattern) for pattern in patterns)}

@@ -32,7 +32,8 @@ def multi(context: Context, _: list[bytes]) -> Reply:
     if context.client.transaction is not None:
         raise Refused("MULTI calls can not be nested")
     client = context.client
-    client.transaction, client.transaction_failed, client.transaction_bytes = [], False, 0
+    client.transaction, client.transaction_failed = [], False
+    client.transaction_bytes = client.transaction_answers = 0
     return replies.OK
 
 

@@ -11,11 +11,18 @@ import attrs
 from orderd.link.errors import AnotherEngine, EngineLostState, JournalLostTail, SessionRefused, StrayFrame
 from orderd.link.lanes import Lane, open_lanes
 from orderd.wire import bodies, tags
-from orderd.wire.frames import Frame, FrameType
+from orderd.wire.bodies import Refusal
+from orderd.wire.frames import VERSION, Frame, FrameType
 from orderd.wire.paths import Path
 from orderd.wire.tags import Direction
 
 HELLOS_REMEMBERED: Final = 16
+_REFUSALS: Final = {
+    Refusal.VERSION: f"it speaks version {{}} of the protocol, not {VERSION}",
+    Refusal.INSTRUMENTS: "it has another instrument under the id {}",
+    Refusal.FENCED: "a later start of this journal, or of a copy of it, was there: epoch {}",
+    Refusal.SESSIONS_FULL: "it has room for {} sessions",
+}
 
 
 @attrs.frozen
@@ -67,10 +74,6 @@ class Handshake:
         """The state changed: answers to what was sent before count no more."""
         self._hellos.clear()
 
-    def remembers(self, counter: int) -> bool:
-        """Whether an answer to the HELLO with this counter is believed."""
-        return counter in self._hellos
-
     def check_tag(self, datagram: bytes) -> None:
         """Raises :class:`~orderd.wire.errors.TagError` unless it is an answer of the engine's."""
         self._in.check(datagram)
@@ -85,7 +88,7 @@ class Handshake:
             raise StrayFrame("WELCOME to another process")
         hello = self._hellos.get(frame.ack)
         if hello is None:
-            if connected and welcome.boot == self.boot:
+            if connected and (welcome.engine, welcome.boot) == (self.engine, self.boot):
                 return None
             raise StrayFrame("WELCOME to an old HELLO")
         if self.engine not in (0, welcome.engine):
@@ -116,18 +119,16 @@ class Handshake:
         key = (identity.secret, identity.session, identity.epoch, identity.nonce, welcome.boot)
         return open_lanes(key, Direction.TO_ENGINE)
 
-    def read_refuse(self, frame: Frame, reports_journaled: int) -> None:
-        """Raises what a REFUSE means, unless it may be otherwise with the next HELLO."""
+    def read_refuse(self, frame: Frame, reports_journaled: int) -> str:
+        """Raises what a REFUSE means; if it may be otherwise with the next HELLO, returns it, for people."""
         refuse = bodies.Refuse.parse(frame.body)
         if refuse.nonce != self.identity.nonce:
             raise StrayFrame("REFUSE to another process")
-        if refuse.code is bodies.Refusal.SESSIONS_FULL:
-            return
-        if refuse.code is bodies.Refusal.STATE:
+        if refuse.code is Refusal.STATE:
             raise JournalLostTail(
                 f"reports below {refuse.detail} were acknowledged, the journal has those below {reports_journaled}"
             )
-        raise SessionRefused(
-            f"engine refuses the session: {refuse.code.name} ({refuse.detail})",
-            is_fencing=refuse.code is bodies.Refusal.FENCED,
-        )
+        text = f"engine refuses the session, {refuse.code.name}: {_REFUSALS[refuse.code].format(refuse.detail)}"
+        if refuse.code is not Refusal.SESSIONS_FULL:
+            raise SessionRefused(text, is_fencing=refuse.code is Refusal.FENCED)
+        return text

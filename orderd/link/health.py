@@ -119,6 +119,10 @@ class TransportHealth:
         """Whether gRPC may be used at all."""
         return self.transport is not Transport.UDP_ONLY
 
+    def allows(self, path: Path) -> bool:
+        """Whether that road may be used at all."""
+        return self.transport is not Transport.GRPC_ONLY if path is Path.UDP else self.grpc_allowed
+
     def may_call(self, now: float) -> bool:
         """Whether gRPC may be called now, if there is something to call it for."""
         return self.grpc_allowed and (now >= self.grpc_try_at or self.grpc_try_at == inf)

@@ -5,6 +5,8 @@ from typing import Final
 ALPHA: Final = 1 / 8
 BETA: Final = 1 / 4
 BACKOFF_MAX: Final = 64
+GRANULARITY: Final = 0.001
+"""Seconds beyond a round trip, however steady it is, before it is overdue: G of RFC 6298, as in RFC 9002, 6.1.2."""
 
 
 class RoundTrip:
@@ -42,4 +44,4 @@ class RoundTrip:
         """How long to wait for an answer now."""
         if self.smoothed == 0.0:
             return self._initial * self._backoff
-        return max(self._minimum, self.smoothed + 4 * self.variation) * self._backoff
+        return max(self._minimum, self.smoothed + max(GRANULARITY, 4 * self.variation)) * self._backoff

@@ -27,7 +27,7 @@ from math import inf
 from orderd.link.errors import AnotherEngine, SessionRefused, StrayFrame
 from orderd.link.flights import Flight, FlightBoard
 from orderd.link.frame_maker import REPORT_CREDIT_KIB, FrameMaker
-from orderd.link.grpc_road import GrpcRoad
+from orderd.link.grpc_road import GrpcRoad, call_frames_max
 from orderd.link.handshake import Handshake, Identity, Marks
 from orderd.link.health import Condition, HealthSettings, Transport, TransportHealth, TransportState
 from orderd.link.polling import PollTimer
@@ -92,7 +92,7 @@ class SessionSender:
         self._credit = 0
         self._told_changes = 0
         self._told_start = False
-        self._refused = ""
+        self._told_refusal = ""
 
     @property
     def engine(self) -> int:
@@ -147,14 +147,14 @@ class SessionSender:
         if self.state is LinkState.DOWN or not road.greeted:
             out = [self._hello()]
         else:
-            out = [self._transmit(Path.GRPC, flight, now) for flight in road.take_queue()]
+            frames_max = call_frames_max(self.settings.datagram_bytes_max)
+            out = [self._transmit(Path.GRPC, flight, now) for flight in road.take_queue(frames_max)]
             if self.health.carrier is Path.GRPC:
-                while self.in_flight < self.settings.window_datagrams and (count := self._sendable()):
+                while self.in_flight < min(self.settings.window_datagrams, frames_max) and (count := self._sendable()):
                     out.append(self._send_orders(Path.GRPC, count, now))
                 if now >= self._poll_at(Path.GRPC):
                     out.append(self._poll(Path.GRPC, now))
-            books, road.books = road.books, []
-            out += [self._book_request(Path.GRPC, *book) for book in books]
+            out += [self._book_request(Path.GRPC, *book) for book in road.take_books()]
         if out:
             road.begin(now)
         return out
@@ -226,7 +226,7 @@ class SessionSender:
         if self.state is LinkState.DOWN:
             return []
         if self.health.carrier is Path.GRPC:
-            self.grpc.books.append((query, instrument, depth))
+            self.grpc.ask(query, instrument, depth)
             return []
         return [self._book_request(Path.UDP, query, instrument, depth)]
 
@@ -290,8 +290,6 @@ class SessionSender:
             self.grpc.clear()
             self.grpc.greeted = False
             self._handshake.forget_hellos()
-        elif health.state is TransportState.UDP_ENABLED:
-            self.udp.flights.add_lost(self.grpc.take_queue())
         self.events.append(TransportChanged(health.state, health.reason))
 
     def _poll_at(self, path: Path) -> float:
@@ -348,14 +346,15 @@ class SessionSender:
     def exchange_ended(self, now: float) -> None:
         """The call is over, and all that it brought was received."""
         road = self.grpc
-        if not road.heard:
-            self.exchange_failed(self._refused or "answered, but with nothing that this engine says", now)
-            return
-        road.round_trip.sample(now - road.called_at)
-        road.end()
         if not self.health.grpc_allowed:
+            road.end(self.acknowledged)
             self.udp.flights.add_lost(road.take_queue())
             return
+        if not road.heard:
+            self.exchange_failed(road.silence, now)
+            return
+        road.round_trip.sample(now - road.called_at)
+        road.end(self.acknowledged)
         self.health.grpc_answered()
         self._tell_change()
 
@@ -364,7 +363,7 @@ class SessionSender:
         road = self.grpc
         road.failures += 1
         road.greeted = False
-        road.end()
+        road.end(self.acknowledged)
         self.health.grpc_failed(reason, now, now - road.called_at)
         if self.health.udp is Condition.UP:
             # Once more over UDP: gRPC does not take them.
@@ -374,10 +373,13 @@ class SessionSender:
     def _answer(self, frame: Frame, datagram: bytes, now: float, path: Path) -> None:
         handshake = self._handshake
         handshake.check_tag(datagram)
-        is_answer = handshake.remembers(frame.ack)
+        if not self.health.allows(path):
+            raise StrayFrame("an answer over a road that is not used any more")
         try:
             if frame.type is FrameType.REFUSE:
-                handshake.read_refuse(frame, self.reports_journaled)
+                refusal = handshake.read_refuse(frame, self.reports_journaled)
+                if path is Path.GRPC:
+                    self.grpc.refusal = refusal
                 return
             connected = self.state is LinkState.UP
             welcome = handshake.read_welcome(frame, self._marks, self.released, connected=connected)
@@ -386,18 +388,20 @@ class SessionSender:
             if is_fencing or path is not Path.GRPC or self.health.transport is not Transport.UDP_FIRST:
                 raise
             # The road that nobody asked for first leads astray: it is not taken, and the other one may come back.
-            if str(error) != self._refused:
-                self.events.append(RoadUnusable(path, str(error)))
-            self._refused = str(error)
+            self.grpc.refusal = str(error)
+            if self.grpc.refusal != self._told_refusal:
+                self._told_refusal = self.grpc.refusal
+                self.events.append(RoadUnusable(path, self._told_refusal))
             return
-        if path is Path.GRPC and is_answer:
+        if path is Path.GRPC:
+            # To the HELLO of the call that is under way, also if the other road was faster and made it an old one.
             self.grpc.greeted = self.grpc.heard = True
-            self._refused = ""
+            self._told_refusal = ""
         if welcome is not None:
             self._connect(frame, welcome, now)
         if path is Path.UDP:
             self._hello_answered(frame, now)
-        elif is_answer:
+        else:
             self.health.grpc_answered()
         self._tell_change()
 
@@ -407,6 +411,9 @@ class SessionSender:
             self.counters.probes_answered += 1
             what = f"engine answered, boot {self.boot}, sending from {self.next_sequence}"
             self.health.udp_answered(now, round_trip, what)
+            if self.health.carrier is Path.UDP:
+                self.udp.flights.add_lost(self.grpc.take_queue())
+                self.grpc.take_books()
 
     def _take_reports(self, frame: Frame, body: bodies.Reports, now: float, path: Path) -> list[Delivery]:
         lane = self._frames.lanes[path]
@@ -426,8 +433,7 @@ class SessionSender:
         else:
             self.grpc.flights.acknowledge(frame.ack, body.largest, body.bitmap, now)
             self.udp.flights.forget(frame.ack)
-        wanted = self.reports.wanted
-        was_missing = self.reports.missing
+        wanted, was_missing = self.reports.wanted, self.reports.missing
         deliveries = self.reports.receive(frame.first, body.items, body.report_next, body.reports)
         if self.reports.wanted > wanted or (was_missing == 0 and self.reports.missing):
             self.polls.progressed(now)
@@ -436,9 +442,7 @@ class SessionSender:
         return deliveries
 
     def _connect(self, frame: Frame, welcome: bodies.Welcome, now: float) -> None:
-        lanes = self._handshake.connect(welcome)
-        if lanes is not None:
-            self._frames.lanes = lanes
+        self._frames.lanes = self._handshake.connect(welcome) or self._frames.lanes
         self.state = LinkState.UP
         self.acknowledged = self.next_sequence = frame.first
         self.sent_end = max(self.sent_end, frame.first)

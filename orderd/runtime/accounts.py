@@ -41,11 +41,13 @@ def gid_of(name: str) -> int:
 
 
 def user_name(uid: int) -> str:
-    """The name of a user, or the number where the system knows none or cannot tell."""
+    """The name of a user, or the number where the system knows none that is text, or cannot tell."""
     try:
-        return pwd.getpwuid(uid).pw_name
+        name = pwd.getpwuid(uid).pw_name
     except (KeyError, OSError):
         return str(uid)
+    # Bytes that are no text come as halves of surrogate pairs, which nothing can send or log.
+    return name if name.isprintable() else str(uid)
 
 
 def groups_of(uid: int, gid: int) -> list[int]:

@@ -12,19 +12,10 @@ BUFFER_BYTES: Final = 4 * 2**20
 DATAGRAM_BYTES_MAX: Final = 65507
 DRAIN_MAX: Final = 64
 
-# What a send or receive may say about the other end or about a full buffer: the datagram is lost, as any may be.
-_LOST: Final = frozenset(
-    {
-        errno.EAGAIN,
-        errno.ECONNREFUSED,
-        errno.EHOSTUNREACH,
-        errno.ENETUNREACH,
-        errno.ENETDOWN,
-        errno.ENOBUFS,
-        errno.EMSGSIZE,
-        errno.EPERM,
-    }
-)
+# What only a mistake of our own can cause. All else is about the road, the other end or a full buffer, which strangers
+# have a hand in: an ICMP message becomes one of many errors, and an answer to port 0, from which a datagram can come,
+# is EINVAL. The datagram is lost then, as any may be.
+_OUR_FAULT: Final = frozenset({errno.EBADF, errno.ENOTSOCK, errno.EFAULT, errno.EDESTADDRREQ, errno.ENOTCONN})
 
 
 class DatagramSocket(Protocol):
@@ -93,7 +84,8 @@ class UdpSocket:
 
     def receive(self, limit: int = DRAIN_MAX) -> list[tuple[bytes, Any]]:
         out: list[tuple[bytes, Any]] = []
-        while len(out) < limit:
+        # Not until there are as many: an error takes a turn, too, and some do not go away.
+        for _ in range(limit):
             try:
                 out.append(self._socket.recvfrom(DATAGRAM_BYTES_MAX))
             except BlockingIOError:
@@ -118,6 +110,6 @@ class UdpSocket:
         self._socket.close()
 
     def _note(self, error: OSError) -> None:
-        if error.errno not in _LOST:
+        if error.errno in _OUR_FAULT:
             raise error
         self.last_error = error.strerror or str(error)

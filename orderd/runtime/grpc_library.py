@@ -122,6 +122,11 @@ def abort(protocol: H2Protocol) -> None:
         transport.abort()
 
 
+def abort_connection_of(stream: Any) -> None:
+    """As :func:`abort`, for the connection of a server's stream, with all other calls on it."""
+    stream._stream._transport.abort()
+
+
 def is_connected(channel: Channel) -> bool:
     """Whether the channel has a connection that was not lost."""
     return channel._connected

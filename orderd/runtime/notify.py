@@ -1,20 +1,24 @@
 """Telling the service manager how the daemon is, by the protocol of sd_notify(3): datagrams of ``NAME=value`` lines.
 
-Nothing here ever blocks or raises: a manager that does not listen must not hold the daemon up.
+Nothing here ever blocks the loop or raises: a manager that does not listen must not hold the daemon up. Its queue may
+be full for a moment; what it waits to hear is told until it was taken.
 """
 
 import contextlib
 import os
 import socket
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import AsyncIterator, MutableMapping
 from typing import Final
 
 import attrs
+import trio
 
 from orderd.runtime.fields import one_line
 
 DIGITS_MAX: Final = 20
+AGAIN_S: Final = 0.05
+AGAIN_TIMES: Final = 200
 
 
 @attrs.frozen
@@ -51,10 +55,6 @@ class Notifier:
             return False
         return True
 
-    def ready(self) -> bool:
-        """The start, or a reload, is done."""
-        return self.send("READY=1")
-
     def status(self, text: str) -> bool:
         """What ``systemctl status`` shows, on one line."""
         return self.send(f"STATUS={text}")
@@ -63,15 +63,22 @@ class Notifier:
         """The end has begun."""
         return self.send("STOPPING=1")
 
-    @contextlib.contextmanager
-    def reloading(self) -> Iterator[None]:
+    async def insist(self, *lines: str) -> None:
+        """As :meth:`send`, for what the manager waits to hear: again for up to ten seconds while its queue is full."""
+        for _ in range(AGAIN_TIMES if self.address else 0):
+            if self.send(*lines):
+                return
+            await trio.sleep(AGAIN_S)
+
+    @contextlib.asynccontextmanager
+    async def reloading(self) -> AsyncIterator[None]:
         """Around taking new settings, whether they are taken or refused."""
         monotonic_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self.send("RELOADING=1", f"MONOTONIC_USEC={monotonic_us}")
         try:
             yield
         finally:
-            self.ready()
+            await self.insist("READY=1")
 
 
 def number_of(text: str) -> int | None:

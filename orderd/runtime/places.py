@@ -13,12 +13,15 @@ CREDENTIAL: Final = "orderd.key"
 
 
 def find_config(given: Path | None, environ: Mapping[str, str], variable: str, system: Path) -> Path | None:
-    """The settings file: the one that was ``given``, else named by the environment, else ``system`` if it is there."""
+    """The settings file: the one that was ``given``, else named by the environment, else ``system`` if it is there.
+
+    One that may be there, in a directory that we are kept out of, counts: nothing runs by its defaults because of that.
+    """
     if given is not None:
         return given
     if environ.get(variable):
         return Path(environ[variable])
-    return system if system.exists() else None
+    return system if _may_be_there(system) else None
 
 
 def state_directory(environ: Mapping[str, str], name: str) -> Path:
@@ -57,20 +60,24 @@ def credential_file(environ: Mapping[str, str]) -> str:
     because of that.
     """
     directory = _credentials(environ)
-    if directory is None:
+    if directory is None or not _may_be_there(directory / CREDENTIAL):
         return ""
-    try:
-        (directory / CREDENTIAL).lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    except OSError:
-        pass
     return str(directory / CREDENTIAL)
 
 
 def is_credential(path: Path, environ: Mapping[str, str]) -> bool:
     """Whether ``path`` is of the unit's credentials, whose modes the service manager answers for."""
     return path.parent == _credentials(environ)
+
+
+def _may_be_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _credentials(environ: Mapping[str, str]) -> Path | None:
@@ -91,4 +98,10 @@ def _xdg(environ: Mapping[str, str], variable: str) -> Path | None:
 
 
 def _home(environ: Mapping[str, str]) -> Path:
-    return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+    if environ.get("HOME"):
+        return Path(environ["HOME"])
+    try:
+        return Path.home()
+    except RuntimeError:
+        # A number that the system has no user for, as in a container. What cannot be made there names the place.
+        return Path("/")

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 
 from tests.support.processes import Site, running_site
 from tests.support.resp_client import RespClient
+from tests.support.roads import Roads
+from tests.support.tcp_proxy import TcpProxy
+from tests.support.udp_proxy import UdpProxy
 
 MakeSite = Callable[..., Site]
 
@@ -31,6 +35,27 @@ def make_site(tmp_path: Path) -> Iterator[MakeSite]:
 def site(make_site: MakeSite) -> Site:
     """One with default settings, started."""
     return make_site().start()
+
+
+@pytest.fixture
+def make_roads(make_site: MakeSite) -> Iterator[Callable[..., Roads]]:
+    """Starts a site between two proxies; it takes settings of orderd."""
+    with ExitStack() as stack:
+
+        def make(**settings: object) -> Roads:
+            site = make_site(orderd={"reply_timeout_ms": 30_000})
+            udp = stack.enter_context(UdpProxy(site.engine_port))
+            grpc = stack.enter_context(TcpProxy(site.grpc_address.host, site.grpc_address.port))
+            site.orderd_settings |= {"engine.udp": f"127.0.0.1:{udp.port}", "engine.grpc": grpc.address, **settings}
+            site.start_engine(wait=False)
+            site.start_orderd()
+            site.engine.wait_for_log("ready")
+            client = stack.enter_context(site.client())
+            roads = Roads(site, udp, grpc, client)
+            roads.wait_state("UDP_ENABLED", "GRPC_FALLBACK")
+            return roads
+
+        yield make
 
 
 @pytest.fixture(scope="module")

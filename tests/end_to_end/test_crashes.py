@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.load import SCALE, Load, check_exactly_once, wait_for_progress
+from tests.support.load import Load, check_exactly_once, wait_for_progress
 from tests.support.processes import Site, wait_until
+from tests.support.scale import SCALE
 
 MakeSite = Callable[..., Site]
 KILLS = 3 * SCALE

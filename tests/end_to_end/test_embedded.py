@@ -51,6 +51,18 @@ def test_an_engine_that_dies_is_started_again_and_no_order_is_lost(make_site: Ma
     assert is_gone(child), "a clean end takes it along"
 
 
+def test_its_grpc_port_outlives_it_too(make_site: MakeSite) -> None:
+    site = make_site(orderd={**EMBEDDED, "engine.transport": "grpc-only", "reply_timeout_ms": 30_000})
+    site.start_orderd()
+    with site.client() as client:
+        for start in (1, 2):
+            placed = client.call("ORDER.NEW", f"a{start}", *LIMIT)
+            assert (placed["status"], placed["path"]) == ("NEW", "grpc")
+            os.kill(engine_pid(site), signal.SIGKILL)
+            wait_until(lambda n=start: site.orderd.log.count("engine started") > n, "it is started again")  # type: ignore[misc]
+    assert site.orderd.terminate() == 0
+
+
 def test_the_engine_goes_when_orderd_is_killed_and_all_is_there_after_a_restart(make_site: MakeSite) -> None:
     site = make_site(orderd=EMBEDDED)
     for start in (1, 2, 3):

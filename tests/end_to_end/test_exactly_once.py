@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.support.accounts import account_of
-from tests.support.load import SCALE, Load, check_exactly_once, records, wait_for_progress
+from tests.support.load import Load, check_exactly_once, records, wait_for_progress
 from tests.support.processes import Site, wait_until
 from tests.support.resp_client import pack
+from tests.support.scale import SCALE
 from tests.support.udp_proxy import UdpProxy
 
 MakeSite = Callable[..., Site]

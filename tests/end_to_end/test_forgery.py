@@ -44,7 +44,7 @@ def test_forged_broken_and_repeated_datagrams_have_no_effect(make_site: MakeSite
         # Not all have arrived when it is asked.
         assert rejected >= made_up[1] * 0.8
         assert site.engine.terminate() == 0
-        stopped = re.search(r"datagrams_rejected=(\d+)", site.engine.log)
+        stopped = re.search(r"frames_rejected=(\d+)", site.engine.log)
         assert stopped and int(stopped[1]) >= made_up[0] * 0.8, site.engine.log
 
 
@@ -61,7 +61,7 @@ def test_what_strangers_send_to_the_engine_has_no_effect(site: Site) -> None:
             stranger.recv(2000)  # nothing is answered
         assert client.info()["udp_datagrams_rejected_total"] == "0"
     assert site.engine.terminate() == 0
-    stopped = re.search(r"datagrams_rejected=(\d+)", site.engine.log)
+    stopped = re.search(r"frames_rejected=(\d+)", site.engine.log)
     assert stopped and int(stopped[1]) == 1200
 
 

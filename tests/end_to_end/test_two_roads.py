@@ -2,62 +2,19 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 
 import attrs
 import pytest
 
 from tests.support.accounts import account_of
-from tests.support.load import SCALE, Load, check_exactly_once, records, wait_for_progress
+from tests.support.load import Load, check_exactly_once, records, wait_for_progress
 from tests.support.processes import Site, wait_until
-from tests.support.resp_client import RespClient
-from tests.support.tcp_proxy import TcpProxy
-from tests.support.udp_proxy import UdpProxy
+from tests.support.roads import Roads
+from tests.support.scale import SCALE
 
-MakeSite = Callable[..., Site]
 ORDERS = 100_000 * SCALE
 IN_A_BATCH = 1_000
-
-
-@attrs.frozen
-class Roads:
-    """A site with a proxy on each road."""
-
-    site: Site
-    udp: UdpProxy
-    grpc: TcpProxy
-    client: RespClient
-
-    def block_udp(self) -> None:
-        self.udp.set(black_hole=1)
-
-    def wait_state(self, *states: str) -> None:
-        wait_until(lambda: self.client.info()["transport_state"] in states, f"the state is one of {states}")
-
-    def confirmed_over_grpc(self) -> int:
-        return int(self.client.info()["orders_confirmed_grpc_total"])
-
-
-@pytest.fixture
-def make_roads(make_site: MakeSite) -> Iterator[Callable[..., Roads]]:
-    """Starts a site between two proxies."""
-    with ExitStack() as stack:
-
-        def make(**settings: object) -> Roads:
-            site = make_site(orderd={"reply_timeout_ms": 30_000, **settings})
-            udp = stack.enter_context(UdpProxy(site.engine_port))
-            grpc = stack.enter_context(TcpProxy(site.grpc_address.host, site.grpc_address.port))
-            site.orderd_settings |= {"engine.udp": f"127.0.0.1:{udp.port}", "engine.grpc": grpc.address}
-            site.start_engine(wait=False)
-            site.start_orderd()
-            site.engine.wait_for_log("ready")
-            client = stack.enter_context(site.client())
-            roads = Roads(site, udp, grpc, client)
-            roads.wait_state("UDP_ENABLED", "GRPC_FALLBACK")
-            return roads
-
-        yield make
 
 
 def start_loads(site: Site) -> list[Load]:

@@ -15,6 +15,7 @@ from orderd.wire.frames import FrameType
 from orderd.wire.reports import ExecType, OrderStatus, Reason
 from tests.support.lossy_link import ROUGH, World, is_type, mixed_records
 from tests.support.matching import BUY, SELL, cancel, limit
+from tests.support.scale import examples
 from tests.support.virtual_engine import INSTRUMENTS, rerun
 
 
@@ -34,7 +35,7 @@ def rebuilt(world: World) -> EngineCore:
     return core
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.integers(0, 2**32), st.sampled_from([EngineLimits(), EngineLimits(reports_max=50)]))
 def test_a_rerun_of_the_journal_gives_the_same_state_and_the_same_reports(seed: int, limits: EngineLimits) -> None:
     world = World(seed, ROUGH, sessions=2, limits=limits)
@@ -57,7 +58,7 @@ def test_a_rerun_of_the_journal_gives_the_same_state_and_the_same_reports(seed: 
         assert (receiver_again.epoch, receiver_again.nonce) == (receiver.epoch, receiver.nonce)
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(st.integers(0, 2**32))
 def test_nothing_is_told_before_what_caused_it_is_on_disk(seed: int) -> None:
     world = World(seed, ROUGH, sessions=2)
@@ -103,7 +104,7 @@ def test_a_round_has_no_answers_of_its_own_accord() -> None:
     assert core.take_entries() == []
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.lists(st.binary(min_size=32, max_size=32), min_size=1, max_size=60))
 def test_whatever_a_record_holds_its_sequence_is_used_up_and_reported(records: list[bytes]) -> None:
     world = World()
@@ -202,7 +203,7 @@ def test_time_stamps_never_go_back() -> None:
     assert second.transact_time_ns >= first.transact_time_ns > 5
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.binary(max_size=200), st.integers(1, 11))
 def test_arbitrary_datagrams_raise_nothing_but_wire_errors(noise: bytes, type_: int) -> None:
     core = new_core()

@@ -123,3 +123,19 @@ def test_a_changed_instrument_refuses_the_start(engine: Process, tmp_path: Path)
     engine.launch()
     assert engine.wait() == 3
     assert "instrument 1 is AAPL 0.01 1 in the journal" in engine.log
+
+
+def test_a_port_that_is_taken_is_one_line_and_loses_nothing(engine: Process, tmp_path: Path) -> None:
+    engine.launch()
+    engine.wait_for_log("ready")
+    words = [*engine.arguments, "--set", f"journal.directory={tmp_path / 'other'}"]
+    for road in ("udp", "grpc"):
+        address = engine.log.split(f"{road}=")[1].split()[0]
+        second = Process(f"second-{road}", tmp_path, [*words, "--set", f"listen.{road}={address}"])
+        second.launch()
+        assert second.wait() == 1
+        assert second.log.splitlines()[-1] == f"orderd-engine: listen.{road} = {address}: Address already in use"
+    free = Process("free", tmp_path, words)
+    free.launch()
+    free.wait_for_log("ready")
+    assert free.terminate() == 0

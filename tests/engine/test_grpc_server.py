@@ -8,35 +8,25 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
 import trio.testing
-from grpclib.const import Status
-from grpclib.encoding.proto import ProtoCodec
-from grpclib.exceptions import GRPCError
-from grpclib.health.v1.health_grpc import HealthStub
-from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpclib.health.v1.health_pb2 import HealthCheckResponse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import grpc_server, grpc_service
+from engine import grpc_server
 from engine.grpc_server import GrpcServer
-from engine.grpc_service import REQUEST_BYTES_MAX, REQUEST_FRAMES_MAX, _is_on_this_machine
 from orderd.dispatch.grpc_channel import GrpcChannel, GrpcFailed
 from orderd.journal.errors import JournalFailed
 from orderd.runtime.addresses import Address
 from orderd.runtime.asyncio_bridge import AsyncioBridge, open_bridge
-from orderd.runtime.grpc_library import BoundedChannel, abort_channel
 from orderd.runtime.stream_sockets import address_of, bound_stream
-from orderd.wire.proto import engine_pb2
-from orderd.wire.proto.engine_grpc import EngineStub
-from tests.support.grpc_engine import GrpcEngine, Served
-from tests.support.matching import BUY, SELL, limit
+from tests.support.grpc_engine import LONG_S, GrpcEngine, Served, health
 from tests.support.processes import ROOT, Process, wait_until
+from tests.support.scale import examples
 
-LONG_S = 20.0
 WORDS = ["engine", "run", "--set", "journal.backend=memory"]
 PORTS = ["--set", "listen.udp=127.0.0.1:0", "--set", "listen.grpc=127.0.0.1:0"]
 
@@ -45,39 +35,6 @@ PORTS = ["--set", "listen.udp=127.0.0.1:0", "--set", "listen.grpc=127.0.0.1:0"]
 async def bridge() -> AsyncIterator[AsyncioBridge]:
     async with open_bridge() as bridge:
         yield bridge
-
-
-async def ask(bridge: AsyncioBridge, address: Address, method: str, request: Any) -> Any:
-    """One call on a connection of its own; ``method`` as the stub names it."""
-
-    async def call() -> Any:
-        channel = BoundedChannel(address.host, address.port)
-        try:
-            return await getattr(EngineStub(channel), method)(request, timeout=LONG_S)
-        finally:
-            abort_channel(channel)
-
-    return await bridge.run(call)
-
-
-async def refusal(bridge: AsyncioBridge, address: Address, method: str, request: Any) -> tuple[Status, str]:
-    with pytest.raises(GRPCError) as caught:
-        await ask(bridge, address, method, request)
-    return caught.value.status, caught.value.message or ""
-
-
-async def health(bridge: AsyncioBridge, address: Address) -> Any:
-    async def call() -> Any:
-        channel = BoundedChannel(address.host, address.port)
-        try:
-            return await HealthStub(channel).Check(HealthCheckRequest(service="orderd.v1.Engine"), timeout=LONG_S)
-        finally:
-            abort_channel(channel)
-
-    return (await bridge.run(call)).status
-
-
-# --- as a process -----------------------------------------------------------------------------------------------------
 
 
 def test_another_implementation_finds_health_reflection_and_the_service(tmp_path: Path) -> None:
@@ -108,27 +65,6 @@ def test_another_implementation_finds_health_reflection_and_the_service(tmp_path
     assert "Traceback" not in engine.log
 
 
-def test_a_port_that_is_taken_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
-    engine = Process("engine", tmp_path, [*WORDS, *PORTS])
-    engine.launch()
-    try:
-        engine.wait_for_log("ready")
-        journal = ["engine", "run", "--set", f"journal.directory={tmp_path / 'journal'}", *PORTS]
-        for road in ("udp", "grpc"):
-            address = engine.log.split(f"{road}=")[1].split()[0]
-            second = Process(f"second-{road}", tmp_path, [*journal, "--set", f"listen.{road}={address}"])
-            second.launch()
-            assert second.wait() == 1
-            line = second.log.splitlines()[-1]
-            assert line == f"orderd-engine: listen.{road} = {address}: Address already in use"
-        free = Process("free", tmp_path, journal)
-        free.launch()
-        free.wait_for_log("ready")
-        assert free.terminate() == 0
-    finally:
-        engine.clean_up()
-
-
 def test_a_stop_with_a_peer_that_reads_nothing_ends_in_time(tmp_path: Path) -> None:
     engine = Process("engine", tmp_path, [*WORDS, *PORTS])
     engine.launch()
@@ -142,124 +78,6 @@ def test_a_stop_with_a_peer_that_reads_nothing_ends_in_time(tmp_path: Path) -> N
         assert engine.popen.returncode == 0
     finally:
         engine.clean_up()
-
-
-# --- promises of a call -----------------------------------------------------------------------------------------------
-
-
-async def test_a_call_is_answered_after_the_commit_of_what_it_caused(bridge: AsyncioBridge) -> None:
-    engine = GrpcEngine()
-    client = engine.client()
-    async with engine.serving(bridge) as served:
-        channel = GrpcChannel(bridge, served.address)
-        client.welcome((await channel.exchange([client.hello()], LONG_S))[0])
-        engine.hold_commits()
-        answers: list[bytes] = []
-
-        async def order() -> None:
-            answers.extend(await channel.exchange([client.orders(limit(1, BUY, 5, 100))], LONG_S))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(order)
-            await engine.committing.wait()
-            # A book that would show the order waits too, and so does the status.
-            with trio.move_on_after(0.05) as waiting:
-                await ask(bridge, served.address, "Book", engine_pb2.BookRequest(symbol="AAPL"))
-            assert waiting.cancelled_caught
-            assert answers == []
-            engine.may_commit.set()
-        assert [report.exec_type.name for report in client.reports(answers[0])] == ["NEW"]
-        await channel.aclose()
-
-
-async def test_frames_of_a_cancelled_call_run_all_the_same(bridge: AsyncioBridge) -> None:
-    engine = GrpcEngine()
-    client = engine.client()
-    async with engine.serving(bridge) as served:
-        channel = GrpcChannel(bridge, served.address)
-        client.welcome((await channel.exchange([client.hello()], LONG_S))[0])
-        engine.hold_commits()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(channel.exchange, [client.orders(limit(1, BUY, 5, 100))], LONG_S)
-            await engine.committing.wait()
-            nursery.cancel_scope.cancel()
-        engine.may_commit.set()
-        (answer,) = await channel.exchange([client.poll(1, 1)], LONG_S)
-        await channel.aclose()
-    assert [report.order for report in client.reports(answer)] == [1]
-
-
-async def test_questions_are_answered_with_ticks_and_lots_best_first(bridge: AsyncioBridge) -> None:
-    engine = GrpcEngine()
-    client = engine.client()
-    records = limit(1, BUY, 5, 100) + limit(2, BUY, 6, 101) + limit(3, SELL, 7, 103) + limit(4, SELL, 1, 103)
-    async with engine.serving(bridge) as served:
-        channel = GrpcChannel(bridge, served.address)
-        client.welcome((await channel.exchange([client.hello()], LONG_S))[0])
-        await channel.exchange([client.orders(records), b"stray", client.poll()[:-1] + b"x"], LONG_S)
-        await channel.aclose()
-        book = await ask(bridge, served.address, "Book", engine_pb2.BookRequest(symbol="AAPL", depth=1))
-        assert [(level.price, level.quantity, level.orders) for level in book.bids] == [(101, 6, 1)]
-        assert [(level.price, level.quantity, level.orders) for level in book.asks] == [(103, 8, 2)]
-        status = await ask(bridge, served.address, "Status", engine_pb2.StatusRequest())
-        assert (status.engine_id, status.boot, status.protocol_version) == ("0000000000000007", 1, 1)
-        assert (status.frames_received, status.orders_executed) == (4, 4)
-        assert status.frames_rejected == engine_pb2.Rejected(tag=1, shape=1)
-        instruments = await ask(bridge, served.address, "Instruments", engine_pb2.InstrumentsRequest())
-        assert [instrument.symbol for instrument in instruments.instruments] == ["AAPL", "MSFT"]
-        refused = await refusal(bridge, served.address, "Book", engine_pb2.BookRequest(symbol="Ä" * 500))
-        assert refused[0] is Status.NOT_FOUND
-        assert len(refused[1]) < 120
-
-
-@pytest.mark.parametrize(
-    ("peer", "expected"),
-    [
-        (("127.0.0.1", 5), True), (("127.8.8.8", 5), True), (("::1", 5, 0, 0), True), (("::ffff:127.0.0.1", 5), True),
-        (("10.0.0.1", 5), False), (("::ffff:10.0.0.1", 5), False), (("fe80::1%eth0", 5), False), (None, False),
-    ],
-)  # fmt: skip
-def test_who_is_on_this_machine(peer: tuple[Any, ...] | None, expected: bool) -> None:
-    assert _is_on_this_machine(peer) is expected
-
-
-async def test_with_a_key_strangers_get_no_answers_to_questions(
-    bridge: AsyncioBridge, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = GrpcEngine(bytes(range(32)))
-    requests = {
-        "Book": engine_pb2.BookRequest(symbol="AAPL"),
-        "Instruments": engine_pb2.InstrumentsRequest(),
-        "Status": engine_pb2.StatusRequest(),
-    }
-    async with engine.serving(bridge) as served:
-        for method, request in requests.items():
-            await ask(bridge, served.address, method, request)
-        monkeypatch.setattr(grpc_service, "_is_on_this_machine", lambda _: False)
-        for method, request in requests.items():
-            status, text = await refusal(bridge, served.address, method, request)
-            assert status is Status.PERMISSION_DENIED
-            assert "ask through orderd" in text
-        client = engine.client()
-        reply = await ask(bridge, served.address, "Exchange", engine_pb2.ExchangeRequest(frames=[client.hello()]))
-        client.welcome(reply.frames[0])
-
-
-# --- limits -----------------------------------------------------------------------------------------------------------
-
-
-async def test_a_call_has_its_limits(bridge: AsyncioBridge) -> None:
-    engine = GrpcEngine()
-    async with engine.serving(bridge) as served:
-        full = engine_pb2.ExchangeRequest(frames=[bytes(4090)] * REQUEST_FRAMES_MAX)
-        assert full.ByteSize() > REQUEST_BYTES_MAX - 10_000
-        assert not (await ask(bridge, served.address, "Exchange", full)).frames
-        full.frames.append(b"")
-        status, text = await refusal(bridge, served.address, "Exchange", full)
-        assert (status, text) == (Status.INVALID_ARGUMENT, "1025 frames, at most 1024 are taken")
-        large = engine_pb2.ExchangeRequest(frames=[bytes(REQUEST_BYTES_MAX)])
-        assert (await refusal(bridge, served.address, "Exchange", large))[0] is Status.RESOURCE_EXHAUSTED
-        assert engine.rounds.counters.bad_shape == REQUEST_FRAMES_MAX
 
 
 async def refused_within(channel: GrpcChannel, timeout_s: float) -> str:
@@ -320,50 +138,7 @@ async def test_an_idle_connection_gives_way_to_a_new_one(
             await stream.aclose()
 
 
-# --- strangers --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("body", [b"\xff\xff\xff", b"\x0a\x7fshort"])
-async def test_what_is_no_message_is_refused(bridge: AsyncioBridge, body: bytes) -> None:
-    class Raw(ProtoCodec):
-        """Bytes in place of a message."""
-
-        def encode(self, message: Any, message_type: Any) -> bytes:
-            return body
-
-    async def call(address: Address) -> None:
-        channel = BoundedChannel(address.host, address.port, codec=Raw())
-        try:
-            await EngineStub(channel).Exchange(engine_pb2.ExchangeRequest(), timeout=LONG_S)
-        finally:
-            abort_channel(channel)
-
-    engine = GrpcEngine()
-    async with engine.serving(bridge) as served:
-        with pytest.raises(GRPCError) as caught:
-            await bridge.run(call, served.address)
-    assert caught.value.status is Status.INVALID_ARGUMENT
-
-
-@settings(max_examples=25)
-@given(st.lists(st.lists(st.binary(max_size=200), max_size=8), max_size=4), st.integers(0, 47))
-async def test_whatever_frames_hold_it_goes_on(calls: list[list[bytes]], position: int) -> None:
-    engine = GrpcEngine()
-    client = engine.client()
-    async with open_bridge() as bridge, engine.serving(bridge) as served:
-        channel = GrpcChannel(bridge, served.address)
-        (welcome,) = await channel.exchange([client.hello()], LONG_S)
-        client.welcome(welcome)
-        for frames in calls:
-            bent = bytearray(client.poll())
-            bent[position] ^= 0xFF
-            assert await channel.exchange([*frames, bytes(bent)], LONG_S) == []
-        assert len(await channel.exchange([client.poll()], LONG_S)) == 1
-        await channel.aclose()
-    assert engine.rounds.counters.rejected == engine.rounds.counters.received - 2
-
-
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=4), st.booleans())
 async def test_whatever_a_connection_brings_it_goes_on(pieces: list[bytes], is_http2: bool) -> None:
     engine = GrpcEngine()
@@ -378,9 +153,6 @@ async def test_whatever_a_connection_brings_it_goes_on(pieces: list[bytes], is_h
                     except trio.BrokenResourceError:
                         break
         assert await health(bridge, served.address) == HealthCheckResponse.SERVING
-
-
-# --- a stop -----------------------------------------------------------------------------------------------------------
 
 
 async def stop(served: Served) -> None:
@@ -454,15 +226,14 @@ async def test_after_a_failed_commit_callers_are_cut_off_unanswered(bridge: Asyn
 
     async def serve() -> None:
         async with GrpcServer(bridge, engine.site).serving(listening):
+            nursery.start_soon(hello)
             await engine.rounds.run()
 
+    async def hello() -> None:
+        with pytest.raises(GrpcFailed, match="Connection lost"):
+            await channel.exchange([client.hello()], LONG_S)
+
     async with trio.open_nursery() as nursery:
-
-        async def hello() -> None:
-            with pytest.raises(GrpcFailed, match="Connection lost"):
-                await channel.exchange([client.hello()], LONG_S)
-
-        nursery.start_soon(hello)
         engine.journal.fails = True
         with pytest.raises(JournalFailed):
             await serve()

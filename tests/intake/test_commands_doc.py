@@ -13,7 +13,6 @@ from orderd.wire.reports import Reason
 from tests.support.site import Site, encode
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "COMMANDS.md"
-COMMANDS = {command.name: command for command in TABLE}
 
 
 def test_the_document_is_what_the_generator_makes_of_the_table() -> None:
@@ -31,7 +30,6 @@ def test_every_command_every_reason_and_every_group_has_its_place() -> None:
     for reason in list(Reason)[1:]:
         assert text.count(f"| `{reason.name}` |") == 1
     assert {command.group for command in TABLE} == set(documentation.GROUPS)
-    assert all(f"`{name}`" in text for name in TABLE.later)
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
@@ -55,10 +53,3 @@ def test_each_example_works(command: Command, protocol: int) -> None:
     assert command.takes(len(words))
     assert CommandReader(query_bytes_max=1 << 20).feed(encode(words)) == [words]
     assert not isinstance(client.call(*words), hiredis.ReplyError)
-
-
-def test_later_commands_are_not_there_yet_and_say_so() -> None:
-    client = Site().connect()
-    for name in TABLE.later:
-        assert client.error(*name.split(), "x") == f"BADORDER {name} is not supported"
-        assert name not in COMMANDS

@@ -35,6 +35,7 @@ BOUNDS: list[tuple[Words, Words]] = [
     (("ORDER.RESERVE", 2**32), ("ORDER.RESERVE", 2**32 + 1)),
     (("BOOK", "AAPL", "DEPTH", 1000), ("BOOK", "AAPL", "DEPTH", 1001)),
     (("EXEC.READ", 0, "BLOCK", 86_400_000), ("EXEC.READ", 0, "BLOCK", 86_400_001)),
+    (("CONFIG", "GET", *("a*",) * 32), ("CONFIG", "GET", *("a*",) * 33)),
     (("CLIENT", "SETNAME", "n" * 64), ("CLIENT", "SETNAME", "n" * 65)),
 ]
 

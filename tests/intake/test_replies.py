@@ -75,7 +75,7 @@ def test_a_bulk_string_may_hold_anything(length: int) -> None:
 def test_null_integer_and_headers() -> None:
     assert (replies.null(2), replies.null(3)) == (b"$-1\r\n", b"_\r\n")
     assert replies.integer(-(2**63)) == b":-9223372036854775808\r\n"
-    assert replies.array_header(0) == replies.EMPTY_ARRAY
+    assert replies.array_header(0) == b"*0\r\n"
     assert (replies.pairs_header(2, 2), replies.pairs_header(2, 3)) == (b"*4\r\n", b"%2\r\n")
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from orderd import __version__
 from orderd.intake.command_table import TABLE
 from orderd.runtime.settings import SettingsError
@@ -96,6 +98,11 @@ def test_command_tells_of_the_table(client: Client) -> None:
     everything = client.call("COMMAND", "DOCS")
     assert len(everything) == len(TABLE)
     assert everything[b"ping"][b"summary"]
+
+
+@pytest.mark.parametrize("words", [("CLIENT ID", "x"), ("config get", "a", "b"), ("CLIENT",), ("CLIENT|ID", "x")])
+def test_a_command_of_two_words_has_its_name_in_two_words(client: Client, words: tuple[str, ...]) -> None:
+    assert client.error(*words) == f"ERR unknown command '{words[0]}'"
 
 
 def test_settings_are_shown_by_pattern(client: Client) -> None:

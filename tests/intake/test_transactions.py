@@ -2,7 +2,7 @@
 
 import hiredis
 
-from orderd.intake.intake import TRANSACTION_QUERIES
+from orderd.intake.intake import ANSWERED_BY_EXEC_MAX, TRANSACTION_QUERIES
 from orderd.orders.entries import EntryKind, Orders, decode
 from tests.support.site import Client, Site, pairs_of, site_settings
 
@@ -91,3 +91,22 @@ def test_what_waits_for_exec_is_bounded() -> None:
     client.call("MULTI")
     client.call("PING")
     assert len(client.call("EXEC")) == 1
+
+
+def test_commands_that_exec_answers_on_the_spot_are_bounded_and_orders_are_not_among_them(client: Client) -> None:
+    client.call("MULTI")
+    for _ in range(ANSWERED_BY_EXEC_MAX):
+        client.send("PING")
+    for number in range(1, 1500):
+        client.send("ORDER.NEW", number, "AAPL", "BUY", 1, "LIMIT", "1")
+    assert len(client.replies()) == ANSWERED_BY_EXEC_MAX + 1499
+    assert len(client.call("EXEC")) == ANSWERED_BY_EXEC_MAX + 1499
+    client.call("MULTI")
+    client.call(*A)
+    for _ in range(ANSWERED_BY_EXEC_MAX):
+        client.send("COMMAND", "DOCS")
+    client.replies()
+    assert client.error("INFO").startswith(f"LIMIT at most {ANSWERED_BY_EXEC_MAX} commands in a transaction")
+    assert client.error("EXEC").startswith("EXECABORT")
+    client.call("MULTI")
+    assert client.call("PING") in (b"QUEUED", "QUEUED"), "counted anew"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from orderd.journal import JournalError, JournalFailed, JournalFull
 from orderd.journal.record import Entry
 from tests.support.journals import reopen
+from tests.support.scale import examples
 from tests.support.simulated_disk import SimulatedCrash, SimulatedDisk
 
 Commits = list[list[Entry]]
@@ -251,7 +252,7 @@ any_commits = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(any_commits, st.integers(0, 2**32), st.lists(st.integers(1, 60), min_size=1, max_size=4))
 def test_any_commits_survive_any_series_of_crashes(commits: Commits, seed: int, crashes: list[int]) -> None:
     disk = SimulatedDisk(seed)

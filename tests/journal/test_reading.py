@@ -12,6 +12,7 @@ from orderd.journal import JournalVersionError
 from orderd.journal.reading import LOOKS_STEADY, Segment, read_segments
 from orderd.journal.segment import SEGMENT_HEADER_BYTES
 from tests.support.journals import files_of, flatten
+from tests.support.scale import examples
 
 COMMITS = [[(1, bytes([n]) * (100 + 40 * n)), (2, b"x" * n)] for n in range(1, 25)]
 
@@ -105,7 +106,7 @@ def test_a_flipped_bit_in_the_last_segment_is_damage(directory: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_flipped_bit_costs_records_only_together_with_a_word_about_it(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

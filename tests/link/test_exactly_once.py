@@ -13,6 +13,7 @@ from orderd.link.terms import SenderSettings
 from orderd.wire.frames import FrameType
 from tests.support.lossy_link import Conditions, World, is_type, mixed_records
 from tests.support.matching import BUY, SELL, limit
+from tests.support.scale import examples
 
 CONDITIONS = st.builds(
     Conditions,
@@ -39,7 +40,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     st.integers(0, 2**32), CONDITIONS, st.integers(1, 2), st.sampled_from([b"", b"k" * 32]), LIMITS, SETTINGS, ACTIONS
 )
@@ -181,7 +182,7 @@ def test_a_quiet_link_costs_one_datagram_a_second_and_one_with_open_orders_four(
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 def test_no_more_records_are_under_way_than_the_engine_gave_credit_for(seed: int) -> None:
     world = World(seed, Conditions(drop=0.1, delay_max=0.002), limits=EngineLimits(reports_max=400))
     credit_given = 0

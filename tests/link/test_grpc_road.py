@@ -1,7 +1,10 @@
 """One call at a time; what nobody acknowledged goes with the next one, in order."""
 
+import pytest
+
+from engine.grpc_service import REQUEST_BYTES_MAX, REQUEST_FRAMES_MAX
 from orderd.link.flights import Flight
-from orderd.link.grpc_road import GrpcRoad
+from orderd.link.grpc_road import CALL_BOOKS_MAX, GrpcRoad, call_frames_max
 
 
 def flights(*firsts: int) -> list[Flight]:
@@ -82,3 +85,37 @@ def test_after_a_clear_the_call_that_is_under_way_ends_without_bringing_anything
     assert (len(road), road.books, road.calling) == (0, [], True)
     road.end()
     assert (firsts(road), road.calling) == ([], False)
+
+
+def test_a_long_queue_goes_with_several_calls_from_its_first_frame_on() -> None:
+    road = GrpcRoad()
+    road.enqueue(flights(1, 3, 5, 7, 9))
+    assert [flight.first for flight in road.take_queue(2)] == [1, 3]
+    assert firsts(road) == [5, 7, 9]
+    road.enqueue(flights(3))  # Lost by that call.
+    assert [flight.first for flight in road.take_queue(3)] == [3, 5, 7]
+    assert [flight.first for flight in road.take_queue(3)] == [9]
+    assert road.take_queue(3) == []
+
+
+@pytest.mark.parametrize("datagram_bytes_max", [132, 1472, 9000, 65507])
+def test_a_full_call_is_one_that_an_engine_takes(datagram_bytes_max: int) -> None:
+    frames = call_frames_max(datagram_bytes_max)
+    poll = 1
+    book_bytes_max = 256
+    around_each = 4
+    assert frames >= 1
+    assert frames + CALL_BOOKS_MAX + poll <= REQUEST_FRAMES_MAX
+    in_bytes = (frames + poll) * (datagram_bytes_max + around_each) + CALL_BOOKS_MAX * (book_bytes_max + around_each)
+    assert in_bytes <= REQUEST_BYTES_MAX
+
+
+def test_book_requests_beyond_what_a_call_takes_are_lost() -> None:
+    road = GrpcRoad()
+    for query in range(CALL_BOOKS_MAX + 5):
+        road.ask(query, 1, 10)
+    books = road.take_books()
+    assert [query for query, _, _ in books] == list(range(CALL_BOOKS_MAX))
+    assert road.take_books() == []
+    road.ask(1, 2, 3)
+    assert road.books == [(1, 2, 3)]

@@ -12,70 +12,31 @@ from orderd.link.health import (
     GRPC_AGAIN_S,
     GRPC_BACK_OFF_MAX_S,
     GRPC_BACK_OFF_MIN_S,
+    GRPC_IN_VAIN_S,
     PROBE_AGAIN_MIN_S,
+    PROBES_BEFORE_DOWN,
     PROBES_BEFORE_GRPC,
     RELAPSE_S,
     Condition,
-    HealthSettings,
     Transport,
-    TransportHealth,
-    TransportState,
 )
 from orderd.wire.paths import Path
+from tests.support.healths import (
+    DOWN,
+    ENABLED,
+    FALLBACK,
+    FIRST,
+    GRPC,
+    PROBE_INTERVAL_S,
+    UDP,
+    answer_probes,
+    connected,
+    exhaust,
+    fail_calls,
+    fallen_back,
+    new,
+)
 from tests.support.simulated_roads import SimulatedRoads
-
-ENABLED, FALLBACK, DOWN = TransportState.UDP_ENABLED, TransportState.GRPC_FALLBACK, TransportState.ENGINE_DOWN
-FIRST, UDP, GRPC = Transport.UDP_FIRST, Transport.UDP_ONLY, Transport.GRPC_ONLY
-PROBE_FIRST_S, PROBE_INTERVAL_S = 0.020, 0.250
-
-
-def new(transport: Transport = FIRST) -> TransportHealth:
-    return TransportHealth(HealthSettings(PROBE_FIRST_S, PROBE_INTERVAL_S), transport)
-
-
-def connected(transport: Transport = FIRST, now: float = 0.0) -> TransportHealth:
-    """UDP has answered at ``now``."""
-    health = new(transport)
-    health.probe_sent(now)
-    health.udp_answered(now, 0.001, "engine answered")
-    assert (health.state, health.changes) == (ENABLED, 1)
-    return health
-
-
-def exhaust(health: TransportHealth, now: float, frames: int = FRAMES_IN_A_ROW) -> None:
-    """So many frames in a row, one after the other."""
-    for _ in range(frames):
-        health.udp_exhausted(1, "no answer to 4 retransmissions", now)
-
-
-def fallen_back(now: float = 0.0) -> TransportHealth:
-    """UDP had answered long ago, and gave up at ``now``; gRPC answers."""
-    health = connected(now=now - 2 * RELAPSE_S)
-    exhaust(health, now)
-    health.grpc_answered()
-    assert health.state is FALLBACK
-    return health
-
-
-def down(transport: Transport = FIRST, now: float = 0.0) -> TransportHealth:
-    """Nothing that is allowed answers."""
-    health = new(transport)
-    for _ in range(FAILURES_IN_A_ROW):
-        health.grpc_failed("connection refused", now)
-    assert health.state is DOWN
-    return health
-
-
-def fail_calls(health: TransportHealth, now: float, calls: int) -> None:
-    for _ in range(calls):
-        health.grpc_failed("connection refused", now)
-
-
-def answer_probes(health: TransportHealth, now: float, probes: int) -> None:
-    for _ in range(probes):
-        health.probe_sent(now)
-        health.udp_answered(now, 0.001)
-
 
 # --- the start --------------------------------------------------------------------------------------------------------
 
@@ -99,6 +60,19 @@ def test_at_the_start_grpc_is_asked_only_when_udp_was_silent_to_several_probes()
     assert health.state is FALLBACK
 
 
+@pytest.mark.parametrize("failures", [FAILURES_IN_A_ROW - 1, FAILURES_IN_A_ROW])
+def test_probes_do_not_hurry_a_grpc_that_has_failed(failures: int) -> None:
+    health = new()
+    for _ in range(PROBES_BEFORE_GRPC):
+        health.probe_sent(1.0)
+    fail_calls(health, 1.0, failures)
+    try_at = health.grpc_try_at
+    assert try_at > 1.0
+    for _ in range(PROBES_BEFORE_GRPC):
+        health.probe_sent(1.0)
+    assert health.grpc_try_at == try_at
+
+
 def test_at_the_start_one_answer_over_udp_will_do_and_grpc_is_never_asked() -> None:
     roads = SimulatedRoads(new())
     roads.run(5.0)
@@ -112,6 +86,43 @@ def test_with_grpc_only_udp_is_never_probed_and_grpc_asked_at_once() -> None:
     roads = SimulatedRoads(health, udp=lambda: pytest.fail("UDP was used"))
     roads.run(60.0)
     assert [state for _, state in roads.changes] == [FALLBACK]
+
+
+@pytest.mark.parametrize("transport", [FIRST, GRPC])
+def test_an_engine_that_does_not_answer_at_the_start_is_told_once_with_the_reasons(transport: Transport) -> None:
+    health = new(transport)
+    fail_calls(health, 1.0, FAILURES_IN_A_ROW - 1)
+    assert not health.start_failed
+    fail_calls(health, 1.0, 1)
+    told = "UDP: not answered yet; gRPC: connection refused"
+    assert (health.start_failed, health.reason, health.changes) == (True, told, 0)
+    health.grpc_failed("something else", 2.0)
+    assert health.reason == told
+
+
+def test_with_udp_only_the_start_has_failed_after_about_a_second_of_probes() -> None:
+    health = new(UDP)
+    for _ in range(PROBES_BEFORE_DOWN - 1):
+        health.probe_sent(health.udp_probe_at)
+    assert not health.start_failed
+    health.probe_sent(health.udp_probe_at)
+    assert (health.start_failed, health.reason) == (True, "UDP: not answered yet")
+    assert 0.8 < health.udp_probe_at < 2.0
+
+
+def test_with_udp_first_the_start_has_not_failed_before_grpc_was_asked() -> None:
+    health = new()
+    for _ in range(2 * PROBES_BEFORE_DOWN):
+        health.probe_sent(health.udp_probe_at)
+    assert not health.start_failed
+
+
+def test_after_the_start_silence_is_a_change_of_state_and_no_failed_start() -> None:
+    health = connected(UDP)
+    exhaust(health, 1.0, 1)
+    for _ in range(2 * PROBES_BEFORE_DOWN):
+        health.probe_sent(health.udp_probe_at)
+    assert (health.start_failed, health.state, health.changes) == (False, DOWN, 2)
 
 
 # --- UDP goes down ----------------------------------------------------------------------------------------------------
@@ -188,6 +199,16 @@ def test_what_was_known_of_a_grpc_that_was_up_grows_old() -> None:
     assert (health.state, health.grpc) == (ENABLED, Condition.UNTRIED)
 
 
+def test_a_call_that_failed_before_udp_came_back_counts_no_more() -> None:
+    health = fallen_back()
+    fail_calls(health, 1.0, FAILURES_IN_A_ROW - 1)
+    answer_probes(health, 2.0, ANSWERS_MIN)
+    assert (health.state, health.grpc, health.grpc_try_at) == (ENABLED, Condition.UNTRIED, inf)
+    exhaust(health, 3.0, 1)
+    fail_calls(health, 3.0, FAILURES_IN_A_ROW - 1)
+    assert health.grpc is Condition.UNTRIED
+
+
 def test_when_neither_answers_the_engine_is_down_and_both_reasons_are_told() -> None:
     health = connected()
     exhaust(health, 1.0)
@@ -236,6 +257,14 @@ def test_each_relapse_takes_twice_as_many_answers_until_udp_stays_up() -> None:
     assert health.answers_needed == ANSWERS_MIN
 
 
+def test_staying_up_counts_from_when_udp_came_up_and_not_from_its_last_answer() -> None:
+    health = fallen_back(now=0.0)
+    answer_probes(health, 0.0, ANSWERS_MIN)
+    health.udp_answered(RELAPSE_S)
+    exhaust(health, RELAPSE_S + 1.0)
+    assert health.answers_needed == ANSWERS_MIN
+
+
 def test_without_a_fallback_the_first_answer_will_do() -> None:
     health = fallen_back()
     fail_calls(health, 1.0, FAILURES_IN_A_ROW)
@@ -278,6 +307,15 @@ def test_one_failed_call_is_not_enough_and_the_next_follows_soon() -> None:
     assert health.state is DOWN
 
 
+def test_a_call_that_was_waited_for_in_vain_needs_no_second_one() -> None:
+    health = fallen_back()
+    health.grpc_failed("timed out", 1.0, GRPC_IN_VAIN_S - 0.001)
+    assert health.state is FALLBACK
+    health.grpc_answered()
+    health.grpc_failed("timed out", 2.0, GRPC_IN_VAIN_S)
+    assert (health.state, health.grpc_try_at) == (DOWN, 2.0 + GRPC_BACK_OFF_MIN_S)
+
+
 def test_grpc_that_is_down_is_tried_again_with_a_back_off_that_an_answer_resets() -> None:
     health = new(GRPC)
     for _ in range(2):
@@ -291,92 +329,3 @@ def test_grpc_that_is_down_is_tried_again_with_a_back_off_that_an_answer_resets(
         assert waits == [GRPC_BACK_OFF_MIN_S, 0.5, 1.0, GRPC_BACK_OFF_MAX_S, GRPC_BACK_OFF_MAX_S, GRPC_BACK_OFF_MAX_S]
         health.grpc_answered()
         assert health.may_call(0.0)
-
-
-# --- the setting ------------------------------------------------------------------------------------------------------
-
-
-def in_state(state: TransportState, transport: Transport) -> TransportHealth:
-    if state is DOWN:
-        return down(transport)
-    if transport is not GRPC:
-        return connected(transport) if state is ENABLED else fallen_back()
-    health = new(GRPC)
-    health.grpc_answered()
-    return health
-
-
-# gRPC is asked first: until it answers, the state is as it was. ``then``: what it is when gRPC has answered.
-@pytest.mark.parametrize(
-    ("state", "before", "transport", "at_once", "carrier", "then"),
-    [
-        (ENABLED, FIRST, UDP, ENABLED, Path.UDP, ENABLED),
-        (ENABLED, FIRST, GRPC, ENABLED, Path.GRPC, FALLBACK),
-        (ENABLED, UDP, FIRST, ENABLED, Path.UDP, ENABLED),
-        (ENABLED, UDP, GRPC, ENABLED, Path.GRPC, FALLBACK),
-        (FALLBACK, FIRST, UDP, DOWN, Path.NONE, DOWN),
-        (FALLBACK, FIRST, GRPC, FALLBACK, Path.GRPC, FALLBACK),
-        (FALLBACK, GRPC, UDP, DOWN, Path.NONE, DOWN),
-        (FALLBACK, GRPC, FIRST, FALLBACK, Path.GRPC, FALLBACK),
-        (DOWN, FIRST, UDP, DOWN, Path.NONE, DOWN),
-        (DOWN, FIRST, GRPC, DOWN, Path.NONE, FALLBACK),
-        (DOWN, UDP, FIRST, DOWN, Path.NONE, FALLBACK),
-        (DOWN, UDP, GRPC, DOWN, Path.NONE, FALLBACK),
-        (DOWN, GRPC, UDP, DOWN, Path.NONE, DOWN),
-        (DOWN, GRPC, FIRST, DOWN, Path.NONE, FALLBACK),
-    ],
-)
-def test_a_switch_takes_effect_at_once(
-    state: TransportState,
-    before: Transport,
-    transport: Transport,
-    at_once: TransportState,
-    carrier: Path,
-    then: TransportState,
-) -> None:
-    health = in_state(state, before)
-    changes = health.changes
-    health.change(transport, 1.0)
-    assert (health.state, health.carrier) == (at_once, carrier)
-    assert health.changes - changes == (at_once is not state)
-    health.grpc_answered()
-    assert health.state is then
-
-
-def test_from_grpc_only_to_udp_first_grpc_carries_until_udp_has_proved_itself() -> None:
-    health = new(GRPC)
-    health.grpc_answered()
-    health.change(FIRST, 1.0)
-    assert (health.state, health.carrier, health.udp_probe_at) == (FALLBACK, Path.GRPC, 1.0)
-    answer_probes(health, 1.0, ANSWERS_MIN)
-    assert health.state is ENABLED
-
-
-def test_from_grpc_only_to_udp_only_the_engine_is_down_until_udp_answers() -> None:
-    health = new(GRPC)
-    health.grpc_answered()
-    health.change(UDP, 1.0)
-    assert (health.state, health.udp_probe_at) == (DOWN, 1.0)
-    assert health.reason == "transport is udp-only, and UDP does not answer yet"
-    answer_probes(health, 1.0, 1)
-    assert health.state is ENABLED
-
-
-def test_an_answer_over_a_road_that_is_not_allowed_any_more_changes_nothing() -> None:
-    health = fallen_back()
-    health.change(GRPC, 1.0)
-    health.grpc_answered()
-    for _ in range(2 * ANSWERS_MAX):
-        health.udp_answered(1.0, 0.001)
-    assert (health.state, health.udp) == (FALLBACK, Condition.DOWN)
-    health.change(UDP, 2.0)
-    health.grpc_answered()
-    fail_calls(health, 2.0, FAILURES_IN_A_ROW)
-    assert (health.state, health.grpc) == (DOWN, Condition.UNTRIED)
-
-
-def test_the_same_setting_again_is_no_change() -> None:
-    health = fallen_back()
-    before = dict(vars(health))
-    health.change(FIRST, 99.0)
-    assert vars(health) == before

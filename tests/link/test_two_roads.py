@@ -10,6 +10,7 @@ from orderd.link.terms import RoadUnusable, SenderSettings, TransportChanged
 from orderd.wire.frames import FrameType
 from tests.support.lossy_link import CLEAN, Conditions, World, is_type, mixed_records
 from tests.support.matching import BUY, SELL, limit
+from tests.support.scale import SCALE, examples
 from tests.support.virtual_calls import Mood
 
 UDP_FIRST = SenderSettings(transport=Transport.UDP_FIRST)
@@ -49,7 +50,7 @@ def test_while_udp_works_grpc_is_never_called() -> None:
 
 
 def test_a_blackout_under_load_is_over_within_half_a_second_and_udp_is_back_within_one() -> None:
-    for seed in range(20):
+    for seed in range(5 * SCALE):
         world = site(seed)
         number = load(world, 0.2 + seed / 100, 1)
         world.conditions = BLOCKED
@@ -199,7 +200,7 @@ def test_a_book_is_answered_over_grpc() -> None:
 def test_the_setting_is_switched_under_load_without_a_loss(transport: Transport) -> None:
     world = site(settings=SenderSettings(transport=transport))
     number = 1
-    for other in [*Transport, *reversed(Transport), transport] * 3:
+    for other in [*Transport, *reversed(Transport), transport]:
         number = load(world, 0.3, number)
         world.end.link.change_transport(other, world.now)
         world.end.flush()
@@ -285,7 +286,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([b"", b"k" * 32]), st.sampled_from([0.0, 0.1]), ACTIONS)
 def test_whatever_breaks_all_is_executed_and_told_once_and_in_order(
     seed: int,

@@ -12,10 +12,11 @@ from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.wire.records import RECORD, Kind
 from tests.support.accounts import account_of
 from tests.support.histories import History, batch_of, histories, view
+from tests.support.scale import examples
 from tests.support.site import INSTRUMENTS, Site, pairs_of, site_settings
 
 
-@settings(max_examples=250)
+@settings(max_examples=examples(250))
 @given(histories)
 def test_a_restart_at_any_point_finds_what_was_seen_there(history: list[tuple[object, ...]]) -> None:
     life = History()
@@ -30,7 +31,7 @@ def test_a_restart_at_any_point_finds_what_was_seen_there(history: list[tuple[ob
         assert view(desk) == seen
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(histories, st.integers(1, 4), st.integers(1, 9))
 def test_with_tight_bounds_nothing_open_or_acknowledged_is_lost(
     history: list[tuple[object, ...]], remembered: int, unconfirmed: int

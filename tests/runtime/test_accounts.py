@@ -18,6 +18,13 @@ def test_names_become_numbers_and_numbers_stay() -> None:
     assert user_name(NUMBER_MAX - 7) == str(NUMBER_MAX - 7)
 
 
+@pytest.mark.parametrize("name", ["caf\udce9", "a\nb"])
+def test_a_name_that_is_no_text_is_shown_as_the_number(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = pwd.getpwuid(0)
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: pwd.struct_passwd((name, *known[1:])))
+    assert user_name(7) == "7"
+
+
 @pytest.mark.parametrize("name", ["no-such-name", "ROOT ", "", "-1", "0x0", "½", "\u0661"])
 def test_a_name_that_the_system_does_not_know_is_told(name: str) -> None:
     with pytest.raises(NoSuchAccount, match="^there is no user "):

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orderd.runtime.asyncio_bridge import AsyncioBridge, BridgeFailed, Promise, open_bridge
+from tests.support.scale import examples
 
 STEPS = 6
 
@@ -101,7 +102,7 @@ async def cancel_when(reached: trio.Event, scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.integers(0, 12))
 async def test_cancelling_after_any_number_of_trio_steps_leaves_nothing_running(steps: int) -> None:
     running: list[int] = []

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,7 +34,7 @@ def test_lines_arrive_as_one_datagram(manager: NotifySocket, notifier: Notifier)
 
 
 def test_each_thing_to_tell_has_its_line(manager: NotifySocket, notifier: Notifier) -> None:
-    assert notifier.ready() and notifier.status("all is well") and notifier.stopping()
+    assert notifier.send("READY=1") and notifier.status("all is well") and notifier.stopping()
     assert manager.lines == ["READY=1", "STATUS=all is well", "STOPPING=1"]
 
 
@@ -41,18 +43,36 @@ def test_a_status_never_makes_a_line_of_its_own(manager: NotifySocket, notifier:
     assert manager.lines == ["STATUS=evil\\nREADY=1"]
 
 
-def test_around_a_reload_the_manager_knows_since_when_and_that_it_is_over(
+async def test_around_a_reload_the_manager_knows_since_when_and_that_it_is_over(
     manager: NotifySocket, notifier: Notifier
 ) -> None:
     before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    with notifier.reloading():
+    async with notifier.reloading():
         reloading, since = manager.lines
         assert reloading == "RELOADING=1"
         assert before_us <= int(since.removeprefix("MONOTONIC_USEC=")) < before_us + 10_000_000
     assert manager.lines[2:] == ["READY=1"]
-    with pytest.raises(ZeroDivisionError), notifier.reloading():
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        async with notifier.reloading():
+            raise ZeroDivisionError
     assert manager.lines[-1] == "READY=1", "refused settings are no reason to look busy for ever"
+
+
+async def test_what_the_manager_waits_to_hear_is_told_again_until_there_is_room(
+    manager: NotifySocket, notifier: Notifier, autojump_clock: trio.testing.MockClock
+) -> None:
+    while notifier.send("WATCHDOG=1"):
+        pass
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(notifier.insist, "READY=1")
+        await trio.sleep(3)
+        assert manager.count("READY=1") == 0, "counting made room"
+    assert manager.count("READY=1") == 1
+
+
+async def test_a_manager_that_is_gone_is_given_up(autojump_clock: trio.testing.MockClock) -> None:
+    await Notifier("/absent/socket").insist("READY=1")
+    assert trio.current_time() == pytest.approx(10.0, abs=0.1)
 
 
 def test_abstract_names_are_understood(tmp_path: Path) -> None:
@@ -69,7 +89,7 @@ def test_an_address_that_leads_nowhere_is_no_error(address: str) -> None:
 
 def test_without_a_manager_nothing_is_sent() -> None:
     assert Notifier.take({}) == NOBODY
-    assert not NOBODY.ready()
+    assert not NOBODY.send("READY=1")
 
 
 def test_a_manager_that_reads_nothing_never_blocks(notifier: Notifier) -> None:

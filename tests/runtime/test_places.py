@@ -1,6 +1,10 @@
 """The settings file and the state are looked for where the environment says."""
 
+import pwd
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
 
 from orderd.runtime.places import (
     credential_file,
@@ -22,6 +26,23 @@ def test_the_first_settings_file_named_is_taken(tmp_path: Path) -> None:
     assert find_config(None, {}, "THE_CONFIG", system) == system
     assert find_config(None, environ, "THE_CONFIG", system) == Path("/from/environment")
     assert find_config(Path("given"), environ, "THE_CONFIG", system) == Path("given")
+
+
+def test_a_settings_file_that_we_are_kept_from_is_not_taken_for_none(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert find_config(None, {}, "THE_CONFIG", loop / "orderd.toml") == loop / "orderd.toml"
+    (tmp_path / "file").touch()
+    assert find_config(None, {}, "THE_CONFIG", tmp_path / "file" / "orderd.toml") is None
+
+
+def test_a_user_without_a_home_has_places_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_: int) -> NoReturn:
+        raise KeyError("uid not found")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert state_directory({}, "x") == Path("/.local/state/x")
 
 
 def test_state_lives_where_xdg_says_and_relative_paths_are_ignored() -> None:

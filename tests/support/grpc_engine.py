@@ -7,8 +7,11 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
+from typing import Any, Final
 
 import trio
+from grpclib.health.v1.health_grpc import HealthStub
+from grpclib.health.v1.health_pb2 import HealthCheckRequest
 
 from engine.core import EngineCore
 from engine.grpc_server import GrpcServer
@@ -21,12 +24,15 @@ from orderd.journal.writer import JournalWriter
 from orderd.runtime.addresses import Address
 from orderd.runtime.asyncio_bridge import AsyncioBridge
 from orderd.runtime.clock import SystemClock
+from orderd.runtime.grpc_library import BoundedChannel, abort_channel
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.runtime.journal_settings import JournalSettings
 from orderd.runtime.stream_sockets import address_of, bound_stream
+from orderd.wire.proto.engine_grpc import EngineStub
 from tests.support.frame_client import FrameClient
 
 TABLE = InstrumentTable([Instrument("AAPL", 1, "0.01", "1"), Instrument("MSFT", 2, "0.01", "1")])
+LONG_S: Final = 20.0
 DIGESTS = {instrument.id: instrument.digest for instrument in TABLE}
 
 
@@ -100,3 +106,29 @@ class Served:
     def __init__(self, server: GrpcServer, address: Address) -> None:
         self.server = server
         self.address = address
+
+
+async def ask(bridge: AsyncioBridge, address: Address, method: str, request: Any) -> Any:
+    """One call on a connection of its own; ``method`` as the stub names it."""
+
+    async def call() -> Any:
+        channel = BoundedChannel(address.host, address.port)
+        try:
+            return await getattr(EngineStub(channel), method)(request, timeout=LONG_S)
+        finally:
+            abort_channel(channel)
+
+    return await bridge.run(call)
+
+
+async def health(bridge: AsyncioBridge, address: Address) -> Any:
+    """What the engine says of its service."""
+
+    async def call() -> Any:
+        channel = BoundedChannel(address.host, address.port)
+        try:
+            return await HealthStub(channel).Check(HealthCheckRequest(service="orderd.v1.Engine"), timeout=LONG_S)
+        finally:
+            abort_channel(channel)
+
+    return (await bridge.run(call)).status

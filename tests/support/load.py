@@ -4,7 +4,6 @@ Orders, cancels, replaces and batches in all modes, drawn from a seed. Cancels a
 from the market, so that none comes too late; orders at one other price trade with each other.
 """
 
-import os
 import random
 import struct
 import threading
@@ -19,8 +18,6 @@ from tests.support.accounts import Account, account_of
 from tests.support.processes import Site
 from tests.support.resp_client import RespClient, RespError, Word, pack
 
-SCALE: Final = max(1, int(os.environ.get("ORDERD_TEST_SCALE", "1")))
-"""How much more than usual is to be sent."""
 RECORD: Final = struct.Struct("<QqQIHBB")
 FAR_PRICES: Final = ("1.00", "1.01", "1.02", "1.03", "1.04")
 TRADING_PRICE: Final = "10.00"

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from orderd.wire.errors import TagError
 from orderd.wire.tags import Direction, Sealer, derive_key, handshake_sealer
+from tests.support.scale import examples
 
 SECRETS = st.sampled_from([b"", bytes(range(32))])
 DATA = st.binary(min_size=48, max_size=1500)
@@ -58,7 +59,7 @@ def test_a_handshake_is_of_its_session_and_direction_alone() -> None:
             handshake_sealer(b"", session, direction).check(datagram)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(st.binary(max_size=20))
 def test_less_than_a_tag_is_a_tag_error(data: bytes) -> None:
     with pytest.raises(TagError):
