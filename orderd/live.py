@@ -108,7 +108,8 @@ class SettingsOwner:
             asked = self._take_asked()
             async with around():
                 self._settle(asked, await trio.to_thread.run_sync(self._read, abandon_on_cancel=True))
-            told()
+                # Before anything that ``around`` may wait for.
+                told()
 
     def reload_if_asked(self) -> None:
         """What :meth:`run` does, here and now."""

@@ -12,6 +12,7 @@ from orderd.intake.access import ROLE_NAMES, Role
 from orderd.intake.command_table import TABLE, Command
 from orderd.intake.intake import ANSWERED_BY_EXEC_MAX, COMMAND_MODULES, REPLIES_MAX, TRANSACTION_QUERIES
 from orderd.intake.order_replies import EXECUTIONS_AT_ONCE
+from orderd.orders.mass_cancels import LOOKS_MAX
 from orderd.wire.reports import Reason
 
 assert COMMAND_MODULES, "they fill the table"
@@ -167,6 +168,7 @@ LIMITS: Final = f"""\
 | replies that a client does not read | `[limits] reply_bytes_max` | `-LIMIT`, and the connection is closed |
 | replies that a client waits for | {REPLIES_MAX} | the same |
 | orders not confirmed | `[limits] orders_unconfirmed_max`; for cancels 1/16 more, at least 64 | `-FULL` |
+| mass cancels not confirmed, times the open orders that each looks through | {LOOKS_MAX}; one alone passes | `-FULL` |
 | the journal's disk | an eighth of a segment is kept for cancels | `-FULL` |
 | executions kept | `[executions] kept` | `-TRIMMED` for a position before them |
 | executions in one reply | {EXECUTIONS_AT_ONCE} | the reply has that many |

@@ -37,23 +37,34 @@ class GrpcRoad:
     """The engine answered a HELLO here since the last failure."""
     heard: bool = False
     """Something of this engine's came with the call that is under way."""
-    refusal: str = ""
-    """What the engine that was called said in place of a WELCOME, for people; empty if nothing."""
     called_at: float = 0.0
     round_trip: RoundTrip = attrs.field(factory=lambda: RoundTrip(0.0, 0.0))
     calls: int = 0
     failures: int = 0
+    _refusal: str = ""
+    _told: str = ""
 
     def begin(self, now: float) -> None:
         """A call goes out."""
-        self.calling, self.heard, self.refusal, self.called_at = True, False, "", now
+        self.calling, self.heard, self._refusal, self.called_at = True, False, "", now
         self.calls += 1
+
+    def greet(self) -> None:
+        """The call was answered with a WELCOME of this engine."""
+        self.greeted = self.heard = True
+        self._told = ""
+
+    def refused(self, reason: str) -> bool:
+        """It was answered with ``reason``, for people, in place of that. Whether that is news."""
+        is_news = reason != self._told
+        self._refusal = self._told = reason
+        return is_news
 
     @property
     def silence(self) -> str:
         """Of a call that was answered and brought nothing: why, as far as can be known, for people."""
-        if self.refusal or self.greeted:
-            return self.refusal or "answered, but with nothing that this engine says"
+        if self._refusal or self.greeted:
+            return self._refusal or "answered, but with nothing that this engine says"
         return "answered, but not to HELLO; has the engine the same key?"
 
     def end(self, next_sequence: int = 0) -> None:

@@ -21,7 +21,7 @@ _REFUSALS: Final = {
     Refusal.VERSION: f"it speaks version {{}} of the protocol, not {VERSION}",
     Refusal.INSTRUMENTS: "it has another instrument under the id {}",
     Refusal.FENCED: "a later start of this journal, or of a copy of it, was there: epoch {}",
-    Refusal.SESSIONS_FULL: "it has room for {} sessions",
+    Refusal.SESSIONS_FULL: "its sessions_max is {}",
 }
 
 

@@ -15,7 +15,7 @@ DOWN      UNTRIED    as it was: gRPC is being asked
 Hysteresis, so that a lossy road does not flap:
 
 - UDP goes DOWN when :data:`FRAMES_IN_A_ROW` frames one after the other have used up their retransmissions without any
-  answer between; one that has goes over gRPC by itself. It goes DOWN at the first one if gRPC is DOWN or not allowed.
+  answer between; one that has goes over gRPC by itself, or begins anew if gRPC is DOWN or not allowed.
 - Out of GRPC_FALLBACK it comes UP after :data:`ANSWERS_MIN` probes in a row were answered; twice as many each time that
   it did not stay up for :data:`RELAPSE_S`, up to :data:`ANSWERS_MAX`. Without a fallback the first answer will do.
 - gRPC goes DOWN after :data:`FAILURES_IN_A_ROW` failed calls, and is tried again with back-off.
@@ -123,6 +123,11 @@ class TransportHealth:
         """Whether that road may be used at all."""
         return self.transport is not Transport.GRPC_ONLY if path is Path.UDP else self.grpc_allowed
 
+    @property
+    def grpc_may_carry(self) -> bool:
+        """Whether gRPC is allowed, and not known to be of no use."""
+        return self.grpc_allowed and self.grpc is not Condition.DOWN
+
     def may_call(self, now: float) -> bool:
         """Whether gRPC may be called now, if there is something to call it for."""
         return self.grpc_allowed and (now >= self.grpc_try_at or self.grpc_try_at == inf)
@@ -144,8 +149,9 @@ class TransportHealth:
         asks_first = self.grpc is Condition.UNTRIED and self.grpc_try_at == inf
         if self.grpc_allowed and asks_first and self._probes_unanswered >= PROBES_BEFORE_GRPC:
             self.grpc_try_at = now
-        if not self.grpc_allowed and self._probes_unanswered == PROBES_BEFORE_DOWN:
-            self._start_failed("UDP: not answered yet")
+        if self._probes_unanswered >= PROBES_BEFORE_DOWN and not self.grpc_may_carry:
+            told = f"; gRPC: {self._grpc_reason}" if self.grpc_allowed else ""
+            self._start_failed(f"UDP: {self._udp_reason}{told}")
 
     def udp_answered(self, now: float, round_trip: float = 0.0, what: str = "") -> None:
         """Something came back over UDP: an acknowledgement while it is UP, the answer to the last probe while DOWN.
@@ -177,6 +183,11 @@ class TransportHealth:
         self._leave_grpc()
         self._settle(what or "UDP answers")
 
+    def udp_refused(self, reason: str) -> None:
+        """A HELLO over UDP was answered, but with no for now."""
+        if self.udp is not Condition.UP:
+            self._udp_reason = reason
+
     def udp_exhausted(self, frames: int, reason: str, now: float) -> None:
         """So many frames, sent over UDP, have used up their retransmissions."""
         if self.udp is not Condition.UP:
@@ -185,11 +196,10 @@ class TransportHealth:
         self._udp_reason = reason
         if self.grpc is Condition.DOWN and now >= self.grpc_try_at:
             self.grpc = Condition.UNTRIED
-        if self.grpc_allowed and self.grpc is not Condition.DOWN:
-            if self.grpc is Condition.UNTRIED:
-                self.grpc_try_at = min(self.grpc_try_at, now)
-            if self._exhausted < FRAMES_IN_A_ROW:
-                return
+        if self.grpc_allowed and self.grpc is Condition.UNTRIED:
+            self.grpc_try_at = min(self.grpc_try_at, now)
+        if self._exhausted < FRAMES_IN_A_ROW:
+            return
         relapsed = now - self._up_since < RELAPSE_S
         self.answers_needed = min(self.answers_needed * 2, ANSWERS_MAX) if relapsed else ANSWERS_MIN
         self._udp_down(f"{reason}, {self._exhausted} frames in a row", now)
@@ -230,7 +240,8 @@ class TransportHealth:
         self._back_off = min(self._back_off * 2, GRPC_BACK_OFF_MAX_S)
         told = f"UDP: {self._udp_reason}; gRPC: {reason}"
         self._settle(told)
-        self._start_failed(told)
+        if self.transport is Transport.GRPC_ONLY or self._probes_unanswered >= PROBES_BEFORE_DOWN:
+            self._start_failed(told)
 
     def _leave_grpc(self) -> None:
         """UDP carries again: what was known of gRPC grows old."""

@@ -92,7 +92,6 @@ class SessionSender:
         self._credit = 0
         self._told_changes = 0
         self._told_start = False
-        self._told_refusal = ""
 
     @property
     def engine(self) -> int:
@@ -161,10 +160,8 @@ class SessionSender:
 
     def wake_at(self) -> float:
         """When :meth:`datagrams` or :meth:`exchange` has something to send if nothing arrives before."""
-        if self.health.udp is Condition.UP:
-            udp = min(self.udp.timeout_at(), self._poll_at(Path.UDP))
-        else:
-            udp = self.health.udp_probe_at
+        is_up = self.health.udp is Condition.UP
+        udp = min(self.udp.timeout_at(), self._poll_at(Path.UDP)) if is_up else self.health.udp_probe_at
         return min(udp, self._call_at())
 
     def _call_at(self) -> float:
@@ -273,6 +270,8 @@ class SessionSender:
         self.counters.exhausted += len(flights)
         self.grpc.enqueue(flights)
         health.udp_exhausted(max(1, len(flights)), reason, now)
+        if health.udp is Condition.UP and not health.grpc_may_carry:
+            self.udp.flights.add_lost(self.grpc.take_queue())
         self._tell_change()
 
     def _tell_change(self) -> None:
@@ -326,13 +325,12 @@ class SessionSender:
         :class:`~orderd.link.errors.LinkError` when the link is at its end.
         """
         frame = frames.parse(datagram)
-        identity = self._identity
-        if frame.session != identity.session:
+        if frame.session != self._identity.session:
             raise StrayFrame("another session")
         if frame.type in (FrameType.WELCOME, FrameType.REFUSE):
             self._answer(frame, datagram, now, path)
             return []
-        if self.state is LinkState.DOWN or frame.epoch != identity.epoch:
+        if self.state is LinkState.DOWN or frame.epoch != self._identity.epoch:
             raise StrayFrame("not connected, or another epoch")
         self._frames.lanes[path].admit(frame, datagram)
         if path is Path.GRPC:
@@ -346,15 +344,14 @@ class SessionSender:
     def exchange_ended(self, now: float) -> None:
         """The call is over, and all that it brought was received."""
         road = self.grpc
+        road.end(self.acknowledged)
         if not self.health.grpc_allowed:
-            road.end(self.acknowledged)
             self.udp.flights.add_lost(road.take_queue())
             return
         if not road.heard:
             self.exchange_failed(road.silence, now)
             return
         road.round_trip.sample(now - road.called_at)
-        road.end(self.acknowledged)
         self.health.grpc_answered()
         self._tell_change()
 
@@ -379,7 +376,9 @@ class SessionSender:
             if frame.type is FrameType.REFUSE:
                 refusal = handshake.read_refuse(frame, self.reports_journaled)
                 if path is Path.GRPC:
-                    self.grpc.refusal = refusal
+                    self.grpc.refused(refusal)
+                else:
+                    self.health.udp_refused(refusal)
                 return
             connected = self.state is LinkState.UP
             welcome = handshake.read_welcome(frame, self._marks, self.released, connected=connected)
@@ -388,15 +387,12 @@ class SessionSender:
             if is_fencing or path is not Path.GRPC or self.health.transport is not Transport.UDP_FIRST:
                 raise
             # The road that nobody asked for first leads astray: it is not taken, and the other one may come back.
-            self.grpc.refusal = str(error)
-            if self.grpc.refusal != self._told_refusal:
-                self._told_refusal = self.grpc.refusal
-                self.events.append(RoadUnusable(path, self._told_refusal))
+            if self.grpc.refused(str(error)):
+                self.events.append(RoadUnusable(path, str(error)))
             return
         if path is Path.GRPC:
             # To the HELLO of the call that is under way, also if the other road was faster and made it an old one.
-            self.grpc.greeted = self.grpc.heard = True
-            self._told_refusal = ""
+            self.grpc.greet()
         if welcome is not None:
             self._connect(frame, welcome, now)
         if path is Path.UDP:

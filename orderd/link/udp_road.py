@@ -46,7 +46,7 @@ class UdpRoad:
             return None
         self._timeouts += 1
         limit = retransmits_max
-        if impatient and (suspect or now - self._silent_since >= SILENCE_MAX_S):
+        if suspect or (impatient and now - self._silent_since >= SILENCE_MAX_S):
             limit = min(limit, SUSPECT_RETRANSMITS)
         if self._timeouts > limit:
             return f"no answer to {self._timeouts - 1} retransmissions"

@@ -61,6 +61,7 @@ class CheckedBatch:
     consecutive: bool
     may_trade: bool = True
     """Whether any record is a NEW or a replace, and not only what takes orders away."""
+    mass_cancels: int = 0
 
 
 def check_batch(records: bytes, instruments: Collection[int]) -> CheckedBatch:
@@ -89,7 +90,8 @@ def check_batch(records: bytes, instruments: Collection[int]) -> CheckedBatch:
         _refuse_repeated(numbers, np.flatnonzero(is_new))
     indexes = None if all_new else np.flatnonzero(is_new).tolist()
     may_trade = bool(((kind != Kind.CANCEL) & ~is_mass).any())
-    return CheckedBatch(records, len(table), numbers.tolist(), indexes, consecutive, may_trade)
+    mass_cancels = 0 if all_new else int(np.count_nonzero(is_mass))
+    return CheckedBatch(records, len(table), numbers.tolist(), indexes, consecutive, may_trade, mass_cancels)
 
 
 def _check_new(

@@ -1,6 +1,7 @@
 """Whatever the other end does, a call over gRPC brings its reply or one clear line, and leaves nothing behind."""
 
 import asyncio
+import os
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -374,3 +375,25 @@ async def test_a_killed_engine_is_lost_and_its_next_start_is_found(bridge: Async
                     await channel.exchange([client.hello()], 0.2)
         finally:
             process.clean_up()
+
+
+async def test_failed_calls_leave_no_file_open(bridge: AsyncioBridge) -> None:
+    async def never_answers(stream: trio.SocketStream) -> None:
+        while await stream.receive_some():
+            pass
+
+    async def hangs_up(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+
+    async def talks_nonsense(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"220 mail.example ESMTP\r\n" * 9)
+        await never_answers(stream)
+
+    before = os.listdir("/proc/self/fd")
+    with trio.fail_after(LONG_S):
+        for serve, timeout_s in ((never_answers, 0.002), (hangs_up, LONG_S), (talks_nonsense, LONG_S)):
+            async with stranger(serve) as address, channel_to(bridge, address) as channel:
+                for _ in range(70):
+                    with pytest.raises(GrpcFailed):
+                        await channel.exchange([b"frame"], timeout_s)
+    assert len(os.listdir("/proc/self/fd")) == len(before)

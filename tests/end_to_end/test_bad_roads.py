@@ -82,7 +82,7 @@ def orders_of(site: Site) -> int:
         ("gone", "Connection refused"),
         ("silent", "timed out after 300 ms"),
         ("reset", "Connection (lost|reset)"),
-        ("garbage", "the other end does not speak HTTP/2"),
+        ("garbage", "(the other end does not speak HTTP/2|Protocol error|Connection lost)"),
     ],
 )
 def test_a_broken_grpc_shows_in_counters_while_udp_works_and_in_the_state_when_it_does_not(

@@ -119,3 +119,19 @@ def test_book_requests_beyond_what_a_call_takes_are_lost() -> None:
     assert road.take_books() == []
     road.ask(1, 2, 3)
     assert road.books == [(1, 2, 3)]
+
+
+def test_an_answer_that_brings_nothing_has_the_reason_that_is_known() -> None:
+    road = GrpcRoad()
+    road.begin(1.0)
+    assert "same key" in road.silence, "HELLO was dropped"
+    assert road.refused("another engine")
+    assert road.silence == "another engine"
+    road.end()
+    road.begin(2.0)
+    assert not road.refused("another engine"), "told already"
+    road.greet()
+    road.end()
+    road.begin(3.0)
+    assert road.silence == "answered, but with nothing that this engine says"
+    assert road.refused("another engine"), "it was well in between"

@@ -122,8 +122,10 @@ def test_other_instruments_are_refused_and_missing_ones_are_not() -> None:
 
 def test_a_full_engine_takes_no_more_sessions_and_is_asked_again_later() -> None:
     world = World(sessions=2, limits=EngineLimits(sessions_max=1))
-    world.run(1.0)
-    assert sorted(end.link.state for end in world.ends) == [LinkState.DOWN, LinkState.UP]
+    world.run(2.0)
+    down, up = sorted((end.link for end in world.ends), key=lambda link: link.state)
+    assert (down.state, up.state) == (LinkState.DOWN, LinkState.UP)
+    assert down.health.reason == "UDP: engine refuses the session, SESSIONS_FULL: its sessions_max is 1"
     assert refusal(world, hello(session=900)) == (bodies.Refusal.SESSIONS_FULL, 1)
 
 

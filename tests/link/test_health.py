@@ -91,6 +91,8 @@ def test_with_grpc_only_udp_is_never_probed_and_grpc_asked_at_once() -> None:
 @pytest.mark.parametrize("transport", [FIRST, GRPC])
 def test_an_engine_that_does_not_answer_at_the_start_is_told_once_with_the_reasons(transport: Transport) -> None:
     health = new(transport)
+    for _ in range(PROBES_BEFORE_DOWN if transport is FIRST else 0):
+        health.probe_sent(health.udp_probe_at)
     fail_calls(health, 1.0, FAILURES_IN_A_ROW - 1)
     assert not health.start_failed
     fail_calls(health, 1.0, 1)
@@ -117,9 +119,18 @@ def test_with_udp_first_the_start_has_not_failed_before_grpc_was_asked() -> None
     assert not health.start_failed
 
 
+def test_with_udp_first_a_grpc_that_refuses_at_once_is_not_yet_a_failed_start() -> None:
+    health = new()
+    fail_calls(health, 0.1, FAILURES_IN_A_ROW)
+    assert not health.start_failed, "an engine that starts just now has no gRPC yet"
+    for _ in range(PROBES_BEFORE_DOWN):
+        health.probe_sent(health.udp_probe_at)
+    assert (health.start_failed, health.reason) == (True, "UDP: not answered yet; gRPC: connection refused")
+
+
 def test_after_the_start_silence_is_a_change_of_state_and_no_failed_start() -> None:
     health = connected(UDP)
-    exhaust(health, 1.0, 1)
+    exhaust(health, 1.0)
     for _ in range(2 * PROBES_BEFORE_DOWN):
         health.probe_sent(health.udp_probe_at)
     assert (health.start_failed, health.state, health.changes) == (False, DOWN, 2)
@@ -173,14 +184,15 @@ def test_an_answer_between_frames_resets_their_count() -> None:
 
 
 @pytest.mark.parametrize(("transport", "besides"), [(UDP, ""), (FIRST, "; gRPC: connection refused")])
-def test_without_another_road_the_first_frame_given_up_is_the_end_of_udp(transport: Transport, besides: str) -> None:
+def test_without_another_road_udp_is_not_given_up_any_sooner(transport: Transport, besides: str) -> None:
     health = connected(transport)
     fail_calls(health, 1.0, FAILURES_IN_A_ROW)
-    assert health.state is ENABLED
+    exhaust(health, 1.0, FRAMES_IN_A_ROW - 1)
+    assert (health.state, health.carrier, health.grpc_may_carry) == (ENABLED, Path.UDP, False)
     exhaust(health, 1.0, 1)
     assert (health.state, health.carrier, health.changes) == (DOWN, Path.NONE, 2)
     assert health.udp_probe_at == 1.0
-    assert health.reason == f"UDP: no answer to 4 retransmissions, 1 frames in a row{besides}"
+    assert health.reason == f"UDP: no answer to 4 retransmissions, 3 frames in a row{besides}"
 
 
 def test_what_was_known_of_a_grpc_that_was_down_grows_old() -> None:
@@ -272,6 +284,9 @@ def test_without_a_fallback_the_first_answer_will_do() -> None:
     health.probe_sent(1.0)
     health.udp_answered(1.0, 0.001, "engine answered")
     assert (health.state, health.reason) == (ENABLED, "engine answered")
+    nameless = new()
+    nameless.udp_answered(1.0)
+    assert (nameless.state, nameless.reason) == (ENABLED, "UDP answers")
 
 
 def test_probes_slow_down_to_their_interval() -> None:
@@ -294,6 +309,13 @@ def test_an_answered_probe_has_the_next_one_follow_soon(round_trip: float, wait:
 
 
 # --- gRPC -------------------------------------------------------------------------------------------------------------
+
+
+def test_while_nothing_asks_for_grpc_what_is_left_for_it_may_still_be_called_for() -> None:
+    health = connected()
+    assert health.grpc_try_at == inf
+    assert health.may_call(0.0)
+    assert not connected(UDP).may_call(0.0)
 
 
 def test_one_failed_call_is_not_enough_and_the_next_follows_soon() -> None:

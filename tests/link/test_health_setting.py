@@ -22,6 +22,7 @@ from tests.support.healths import (
     answer_probes,
     connected,
     down,
+    exhaust,
     fail_calls,
     fallen_back,
     new,
@@ -81,6 +82,18 @@ def test_from_grpc_only_to_udp_first_grpc_carries_until_udp_has_proved_itself() 
     health.change(FIRST, 1.0)
     assert (health.state, health.carrier, health.udp_probe_at) == (FALLBACK, Path.GRPC, 1.0)
     answer_probes(health, 1.0, ANSWERS_MIN)
+    assert health.state is ENABLED
+
+
+def test_relapses_from_before_grpc_only_do_not_count_after_it() -> None:
+    health = fallen_back()
+    answer_probes(health, 1.0, ANSWERS_MIN)
+    exhaust(health, 1.0)
+    assert health.answers_needed > ANSWERS_MIN
+    health.change(GRPC, 2.0)
+    health.grpc_answered()
+    health.change(FIRST, 3.0)
+    answer_probes(health, 3.0, ANSWERS_MIN)
     assert health.state is ENABLED
 
 

@@ -1,4 +1,4 @@
-"""Two roads at the edges: switches and answers that cross, calls as large as may be, what a call holds while it hangs."""
+"""Two roads at the edges: switches and answers that cross, calls as large as may be, calls that hang."""
 
 import pytest
 
