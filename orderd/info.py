@@ -14,11 +14,9 @@ if TYPE_CHECKING:
 
 def daemon_info(daemon: "Daemon") -> Info:
     """Values by section and name. Totals count from the start of the process."""
-    gateway, dispatcher, writer = daemon.gateway, daemon.dispatcher, daemon.writer
-    udp = dispatcher.udp.counters
+    gateway, writer = daemon.gateway, daemon.writer
     desk, link = gateway.desk, gateway.link
     confirmed = desk.outcomes.counters.confirmed
-    round_trip = link.udp.round_trip
     return {
         "Server": {
             "orderd_version": __version__,
@@ -33,32 +31,7 @@ def daemon_info(daemon: "Daemon") -> Info:
             "connections_total": gateway.intake.connections_total,
             "commands_total": gateway.intake.commands_total,
         },
-        "Transport": {
-            "transport": daemon.settings.engine.transport,
-            "transport_state": link.health.state.value,
-            "transport_reason": link.health.reason,
-            "transport_changes_total": link.health.changes,
-            "engine": f"{link.engine:016x}",
-            "engine_boot": link.boot,
-            "engine_udp": dispatcher.roads.udp,
-            "engine_grpc": dispatcher.roads.grpc,
-            "udp_batches_sent_total": link.counters.orders_frames,
-            "udp_retransmits_total": link.counters.retransmits,
-            "udp_exhausted_total": link.counters.exhausted,
-            "udp_polls_total": link.counters.polls,
-            "udp_probes_sent_total": link.counters.probes,
-            "udp_probes_answered_total": link.counters.probes_answered,
-            "udp_datagrams_sent_total": udp.sent,
-            "udp_datagrams_received_total": udp.received,
-            "udp_datagrams_rejected_total": udp.rejected,
-            "udp_in_flight": link.in_flight,
-            "udp_round_trip_us": int(round_trip.smoothed * 1e6),
-            "udp_timeout_us": int(round_trip.timeout * 1e6),
-            "grpc_batches_sent_total": link.counters.grpc_frames,
-            "grpc_calls_total": link.grpc.calls,
-            "grpc_calls_failed_total": link.grpc.failures,
-            "grpc_round_trip_us": int(link.grpc.round_trip.smoothed * 1e6),
-        },
+        "Transport": _transport(daemon),
         "Orders": {
             "orders_received_total": desk.received,
             "orders_queued": desk.committed_end - link.next_sequence,
@@ -83,4 +56,35 @@ def daemon_info(daemon: "Daemon") -> Info:
             "executions_first_id": desk.executions.first,
             "executions_last_id": desk.executions.last,
         },
+    }
+
+
+def _transport(daemon: "Daemon") -> dict[str, object]:
+    dispatcher, link = daemon.dispatcher, daemon.gateway.link
+    udp, round_trip = dispatcher.udp.counters, link.udp.round_trip
+    return {
+        "transport": daemon.settings.engine.transport,
+        "transport_state": link.health.state.value,
+        "transport_reason": link.health.reason,
+        "transport_changes_total": link.health.changes,
+        "engine": f"{link.engine:016x}",
+        "engine_boot": link.boot,
+        "engine_udp": dispatcher.roads.udp,
+        "engine_grpc": dispatcher.roads.grpc,
+        "udp_batches_sent_total": link.counters.orders_frames,
+        "udp_retransmits_total": link.counters.retransmits,
+        "udp_exhausted_total": link.counters.exhausted,
+        "udp_polls_total": link.counters.polls,
+        "udp_probes_sent_total": link.counters.probes,
+        "udp_probes_answered_total": link.counters.probes_answered,
+        "udp_datagrams_sent_total": udp.sent,
+        "udp_datagrams_received_total": udp.received,
+        "udp_datagrams_rejected_total": udp.rejected,
+        "udp_in_flight": link.in_flight,
+        "udp_round_trip_us": int(round_trip.smoothed * 1e6),
+        "udp_timeout_us": int(round_trip.timeout * 1e6),
+        "grpc_batches_sent_total": link.counters.grpc_frames,
+        "grpc_calls_total": link.grpc.calls,
+        "grpc_calls_failed_total": link.grpc.failures,
+        "grpc_round_trip_us": int(link.grpc.round_trip.smoothed * 1e6),
     }

@@ -94,6 +94,10 @@ book is a bulk string; arrays inside pairs stay arrays in both protocols.
 - **Request ids** (`ID` of a cancel or replace) make these idempotent likewise, and share the names of orders.
   Without `ID`, sending a cancel or a replace to a total again does no harm beyond `TOO_LATE`; sending `ORDER.REPLACE
   ... OPEN` again is **not safe**: what was filled in between is open again.
+- **Client libraries may send a command again by themselves**: redis-py 8 does after 5 seconds without an answer, which
+  is as long as orderd waits for the engine (`reply_timeout_ms`). Orders, batches, cancels and whatever has an `ID` bear
+  that. A second `ORDER.MASSCANCEL` tells how many the first one left, and `ORDER.REPLACE ... OPEN` without `ID` is not
+  safe: give the library a longer `socket_timeout`, or `retry=None`.
 - **`order_id`** is orderd's own, from 1, one for each order, cancel and replace, never used again. **`exec_id`** is
   gapless from 1 and survives restarts. **`trade_id`** is one per trade and engine, the same on both sides.
 - Symbols are as in the settings; their case matters.

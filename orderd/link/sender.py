@@ -294,7 +294,7 @@ class SessionSender:
     def _poll_at(self, path: Path) -> float:
         if self.state is LinkState.DOWN:
             return inf
-        round_trip = self.udp.round_trip
+        round_trip = (self.udp if path is Path.UDP else self.grpc).round_trip
         return self.polls.poll_at(
             self._flights(path), self.reports, self.reports_journaled, round_trip.timeout, round_trip.smoothed
         )

@@ -6,6 +6,7 @@ A look-up asks whatever nsswitch.conf(5) names, a directory server included, and
 import grp
 import os
 import pwd
+from collections.abc import Callable
 from typing import Final
 
 NUMBER_MAX: Final = 2**32 - 2
@@ -18,26 +19,12 @@ class NoSuchAccount(Exception):
 
 def uid_of(name: str) -> int:
     """The user with this name; digits are its number, whether the system knows it or not."""
-    if _is_number(name):
-        return _number(name)
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except KeyError:
-        raise NoSuchAccount(f"there is no user {name}") from None
-    except OSError as error:
-        raise NoSuchAccount(f"user {name} cannot be looked up: {error.strerror}") from None
+    return _number_of("user", name, lambda: pwd.getpwnam(name).pw_uid)
 
 
 def gid_of(name: str) -> int:
     """As :func:`uid_of`, for a group."""
-    if _is_number(name):
-        return _number(name)
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        raise NoSuchAccount(f"there is no group {name}") from None
-    except OSError as error:
-        raise NoSuchAccount(f"group {name} cannot be looked up: {error.strerror}") from None
+    return _number_of("group", name, lambda: grp.getgrnam(name).gr_gid)
 
 
 def user_name(uid: int) -> str:
@@ -58,8 +45,15 @@ def groups_of(uid: int, gid: int) -> list[int]:
         return [gid]
 
 
-def _is_number(name: str) -> bool:
-    return name.isascii() and name.isdigit()
+def _number_of(what: str, name: str, look_up: Callable[[], int]) -> int:
+    if name.isascii() and name.isdigit():
+        return _number(name)
+    try:
+        return look_up()
+    except KeyError:
+        raise NoSuchAccount(f"there is no {what} {name}") from None
+    except OSError as error:
+        raise NoSuchAccount(f"{what} {name} cannot be looked up: {error.strerror}") from None
 
 
 def _number(text: str) -> int:

@@ -1,12 +1,13 @@
 """Two roads at the edges: switches and answers that cross, calls as large as may be, calls that hang."""
 
+import attrs
 import pytest
 
 from engine.grpc_service import REQUEST_BYTES_MAX, REQUEST_FRAMES_MAX
 from orderd.link.health import Transport, TransportState
 from orderd.link.terms import LinkState, SenderSettings
 from orderd.wire.frames import FrameType
-from tests.support.lossy_link import CLEAN, Conditions, OrderdEnd, World
+from tests.support.lossy_link import CLEAN, Conditions, OrderdEnd, World, is_type
 from tests.support.matching import BUY, SELL, limit
 
 UDP_FIRST = SenderSettings(transport=Transport.UDP_FIRST)
@@ -142,6 +143,25 @@ def test_questions_that_waited_for_a_call_are_not_asked_when_nobody_waits_any_mo
     world.run(1.0)
     assert world.end.books == []
     assert not world.sent.get(FrameType.BOOK_REQUEST)
+
+
+def test_holes_that_a_slow_udp_left_are_filled_at_the_pace_of_grpc() -> None:
+    world = World(0, SLOW, settings=attrs.evolve(UDP_FIRST, datagram_bytes_max=512))
+    world.run(1.0)
+    reports = 0
+
+    def lose_every_second(datagram: bytes) -> bool:
+        nonlocal reports
+        reports += is_type(datagram, FrameType.REPORTS)
+        return not is_type(datagram, FrameType.REPORTS) or reports % 2 == 0
+
+    world.seen = lose_every_second
+    world.end.place(*[limit(number, BUY if number % 2 else SELL, 1, 100) for number in range(1, 2000)])
+    world.run(0.4)
+    assert world.end.link.reports.has_hole
+    switch(world.end, Transport.GRPC_ONLY)
+    assert world.run(1.0, lambda: world.end.settled)
+    world.check()
 
 
 def test_a_steady_round_trip_of_any_length_is_not_overdue() -> None:
