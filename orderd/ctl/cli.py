@@ -35,10 +35,10 @@ COMMANDS: Final = {
     "reload": "admin_cli:reload",
     "trading": "admin_cli:trading",
     "journal": "journal_cli:journal",
-    "probe": "probe_cli:probe",
-    "bench": "bench_cli:bench",
-    "replay": "replay_cli:replay",
-    "demo": "demo:demo",
+    "probe": "probe.cli:probe",
+    "bench": "bench.cli:bench",
+    "replay": "replay.cli:replay",
+    "demo": "demo.cli:demo",
     "completion": "completion:completion",
 }
 """Where each command is, as ``module:name`` in this package."""

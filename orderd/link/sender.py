@@ -294,10 +294,9 @@ class SessionSender:
     def _poll_at(self, path: Path) -> float:
         if self.state is LinkState.DOWN:
             return inf
-        round_trip = (self.udp if path is Path.UDP else self.grpc).round_trip
-        return self.polls.poll_at(
-            self._flights(path), self.reports, self.reports_journaled, round_trip.timeout, round_trip.smoothed
-        )
+        road = self.udp if path is Path.UDP else self.grpc
+        timeout, round_trip = road.round_trip.timeout, road.round_trip.smoothed
+        return self.polls.poll_at(road.flights, self.reports, self.reports_journaled, timeout, round_trip)
 
     def _poll(self, path: Path, now: float) -> bytes:
         self.counters.polls += 1

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from orderd.ctl.cli import main
-from orderd.ctl.probe_diagnosis import Fault
+from orderd.ctl.probe.diagnosis import Fault
 from orderd.wire import frames, tags
 from orderd.wire.bodies import Refusal, Refuse
 from orderd.wire.frames import Frame, FrameType

@@ -1,0 +1,1 @@
+"""``orderctl bench``: a running daemon under load, measured from outside."""

@@ -1,0 +1,1 @@
+"""``orderctl probe``: the UDP road to the engine, tested by itself."""

@@ -1,0 +1,1 @@
+"""``orderctl replay``: a recorded order flow through the daemon."""
