@@ -5,6 +5,8 @@ from typing import Final
 ALPHA: Final = 1 / 8
 BETA: Final = 1 / 4
 BACKOFF_MAX: Final = 64
+BACKED_OFF_MAX_S: Final = 1.0
+"""Backing off ends here, so that a road that is well again does not stand still for long."""
 GRANULARITY: Final = 0.001
 """Seconds beyond a round trip, however steady it is, before it is overdue: G of RFC 6298, as in RFC 9002, 6.1.2."""
 
@@ -42,6 +44,7 @@ class RoundTrip:
     @property
     def timeout(self) -> float:
         """How long to wait for an answer now."""
-        if self.smoothed == 0.0:
-            return self._initial * self._backoff
-        return max(self._minimum, self.smoothed + max(GRANULARITY, 4 * self.variation)) * self._backoff
+        timeout = self._initial
+        if self.smoothed > 0.0:
+            timeout = max(self._minimum, self.smoothed + max(GRANULARITY, 4 * self.variation))
+        return min(timeout * self._backoff, max(timeout, BACKED_OFF_MAX_S))

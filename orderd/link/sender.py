@@ -122,12 +122,11 @@ class SessionSender:
             self._expire(now)
         if self.health.udp is not Condition.UP:
             return self._probes(now)
-        road = self.udp
-        lost = road.flights.take_lost()
+        lost = self.udp.flights.take_lost()
         self.counters.retransmits += len(lost)
         out = [self._transmit(Path.UDP, flight, now) for flight in lost]
-        if road.hello_along:
-            road.hello_along = False
+        if self.udp.hello_along:
+            self.udp.hello_along = False
             out.append(self._hello_over_udp(now))
         while self.in_flight < self.settings.window_datagrams and (count := self._sendable()):
             out.append(self._send_orders(Path.UDP, count, now))

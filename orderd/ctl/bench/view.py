@@ -189,7 +189,8 @@ def summary(plan: Plan, run: Run, total: Tally, closing: Closing, run_id: str) -
     """The account of the whole run, for programs. Latencies are microseconds."""
     due = total.sent if plan.rate is None else run.due
     paths, source = dict(total.paths), "replies"
-    if not paths:
+    if total.queued or not paths:
+        # Replies tell of none, or only of those before a change of mode.
         after, source = confirmed_totals(closing.info), "info"
         paths = {path: after[path] - before for path, before in run.confirmed_before.items() if path in after}
     ok = run.error is None and closing.confirmed and not closing.left_open and total.acknowledged > 0

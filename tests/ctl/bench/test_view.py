@@ -136,9 +136,11 @@ def test_what_is_not_as_it_should_be_is_told(
     assert values["ok"] == note.startswith("could not keep up")
 
 
-def test_paths_come_from_the_daemon_where_no_reply_tells() -> None:
+@pytest.mark.parametrize("replies", [{}, {"udp": 40}], ids=["none tells", "some tell, before a change of mode"])
+def test_paths_come_from_the_daemon_where_not_all_replies_tell(replies: dict[str, int]) -> None:
     info = {"orders_confirmed_udp_total": "150", "orders_confirmed_grpc_total": "20"}
     total = tally(sent=2000, queued=2000)
+    total.paths.update(replies)
     run = a_run(confirmed_before={"udp": 100, "grpc": 0})
     values = summary(PLAN, run, total, Closing(confirmed=True, info=info), "bench-1")
     assert (values["paths"], values["paths_from"]) == ({"udp": 50, "grpc": 20}, "info")
