@@ -78,7 +78,7 @@ def orders_of(site: Site) -> int:
     ("mood", "reason"),
     [
         ("gone", "Connection refused"),
-        ("silent", "timed out after 300 ms"),
+        ("silent", r"timed out after \d+ ms"),
         ("reset", "Connection (lost|reset)"),
         ("garbage", "(the other end does not speak HTTP/2|Protocol error|Connection lost)"),
     ],

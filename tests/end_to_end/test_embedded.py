@@ -90,7 +90,7 @@ def test_a_restart_does_not_wait_for_the_engine_of_the_killed_one_to_be_gone(mak
     site.start_orderd()
     site.wait_connected()
     with site.client() as client:
-        assert client.call("ORDER.STATUS", "a")["status"] == "NEW"
+        assert client.call("ORDER.WAIT", "a", 10_000)["status"] == "NEW"
         assert client.call("BOOK", "AAPL")["bids"] == [["1.00", "1", "1"]]
 
 
