@@ -4,6 +4,7 @@
 PYTHON ?= python3
 DURATION ?=
 SCALE ?= 20
+JOBS ?= 2
 
 # Where `make install` puts things; below DESTDIR, if that is given, nothing else of the system is touched.
 DESTDIR ?=
@@ -49,7 +50,7 @@ run: $(READY) ## a daemon, an engine and a few clients, shown live until Ctrl-C,
 
 test: $(READY) ## the test suite, with real Redis clients
 	.ci/redis-tools
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 campaign: $(READY) ## the suite's random and whole-system parts, SCALE=20 times as long
 	ORDERD_TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -q tests/link tests/journal tests/orders tests/wire tests/engine \
