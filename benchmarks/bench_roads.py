@@ -7,6 +7,7 @@ which it lets them through to the state that INFO tells.
 """
 
 import contextlib
+import io
 import statistics
 import tempfile
 import time
@@ -23,7 +24,6 @@ SINGLE_ORDERS: Final = 2_000
 BATCH_SIZE: Final = 10_000
 BATCHES: Final = 30
 SWITCHES: Final = 5
-QUIET: Final = {"log.level": "error"}
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def _line(what: str, udp: float, grpc: float, unit: str) -> None:
 @contextlib.contextmanager
 def _site(transport: str) -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="orderd-bench-") as directory:
-        site = Site(Path(directory), orderd={"engine.transport": transport, **QUIET}, engine=QUIET)
+        site = Site(Path(directory), orderd={"engine.transport": transport})
         try:
             site.start_engine()
             site.start_orderd()
@@ -53,7 +53,12 @@ def _site(transport: str) -> Iterator[Site]:
                 wait_until(lambda: client.info()["transport_state"] != "ENGINE_DOWN", "the engine answers")
             yield site
         finally:
-            site.close()
+            _close(site)
+
+
+def _close(site: Site) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):  # It shows the logs, for tests.
+        site.close()
 
 
 def _latency_us(client: RespClient) -> float:
@@ -78,8 +83,9 @@ def _switches() -> None:
     away: list[float] = []
     back: list[float] = []
     with tempfile.TemporaryDirectory(prefix="orderd-bench-") as directory:
-        site = Site(Path(directory), orderd=QUIET, engine=QUIET)
-        with contextlib.closing(site), UdpProxy(site.engine_port) as proxy:
+        site = Site(Path(directory))
+        with UdpProxy(site.engine_port) as proxy, contextlib.ExitStack() as stack:
+            stack.callback(_close, site)
             site.orderd_settings["engine.udp"] = f"127.0.0.1:{proxy.port}"
             site.start()
             loads = [Load(site.socket_path, number) for number in range(2)]
