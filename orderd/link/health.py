@@ -178,7 +178,7 @@ class TransportHealth:
             what = f"UDP answered {self._answers} probes in a row, in {round_trip * 1000:.1f} ms"
         self.udp = Condition.UP
         self.udp_probe_at = inf
-        self._up_since = now
+        self._up_since = now if falling_back else -inf
         self._answers = 0
         self._leave_grpc()
         self._settle(what or "UDP answers")
@@ -203,7 +203,7 @@ class TransportHealth:
         relapsed = now - self._up_since < RELAPSE_S
         self.answers_needed = min(self.answers_needed * 2, ANSWERS_MAX) if relapsed else ANSWERS_MIN
         self._udp_down(f"{reason}, {self._exhausted} frames in a row", now)
-        besides = f"; gRPC: {self._grpc_reason}" if self.grpc is Condition.DOWN else ""
+        besides = {Condition.DOWN: f"; gRPC: {self._grpc_reason}", Condition.UP: "; gRPC answers"}.get(self.grpc, "")
         self._settle(f"UDP: {self._udp_reason}{besides}")
 
     def _udp_down(self, reason: str, now: float) -> None:
