@@ -12,6 +12,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from math import inf
 from typing import Final
@@ -160,6 +161,7 @@ class Daemon:
         self._waiting = trio.CancelScope()
         self._unconfirmed = AsyncValue(desk.unconfirmed)
         self._is_settled = AsyncValue(True)
+        self._is_ready = False
         self._listener: Listener
         self.owner.on_change(self._apply)
 
@@ -175,11 +177,11 @@ class Daemon:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._keep_journal)
             nursery.start_soon(self._or_tell, self._commit_forever)
-            nursery.start_soon(self.owner.run, self._wake_clients, self.notifier.reloading)
+            nursery.start_soon(self.owner.run, self._wake_clients, self._around_reload)
             nursery.start_soon(self._or_tell, feed, self.notifier, self.writer.prove_alive)
             nursery.start_soon(self.dispatcher.run)
             await nursery.start(self._listener.run)
-            nursery.start_soon(readiness.tell, self.notifier, self.dispatcher.transport)
+            nursery.start_soon(readiness.tell, self.notifier, self.dispatcher.transport, self._note_ready)
             await self._wait_for_stop(name_of(listening))
             self.notifier.stopping()
             await self._stop()
@@ -277,6 +279,13 @@ class Daemon:
         self.settings = new
         self.gateway.apply(self.owner.in_force, batching_settings(new))
         self.dispatcher.change_transport(Transport(new.engine.transport), self.clock.monotonic())
+
+    def _note_ready(self) -> None:
+        self._is_ready = True
+
+    def _around_reload(self) -> AbstractAsyncContextManager[None]:
+        # The end of a reload says READY=1, which is not to be said before it is so.
+        return self.notifier.reloading() if self._is_ready else contextlib.nullcontext()
 
     def _wake_clients(self) -> None:
         self._listener.wake()

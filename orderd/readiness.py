@@ -5,6 +5,7 @@ away does not keep a host from starting, since orders are taken and made durable
 ready anyway, and its status says what is missing.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -23,12 +24,18 @@ STATUSES: Final = {
 }
 
 
-async def tell(notifier: Notifier, transport: AsyncValue[TransportState]) -> None:
-    """Tell readiness once clients are served, then each change of ``transport``, until cancelled."""
+async def tell(
+    notifier: Notifier, transport: AsyncValue[TransportState], told: Callable[[], None] = lambda: None
+) -> None:
+    """Tell readiness once clients are served, then each change of ``transport``, until cancelled.
+
+    ``told`` is called when readiness was told.
+    """
     with trio.move_on_after(ENGINE_PATIENCE_S):
         await transport.wait_value(lambda state: state is not TransportState.ENGINE_DOWN)
     state = transport.value
     await notifier.insist("READY=1", f"STATUS={_status(state)}")
+    told()
     while True:
         state = await transport.wait_value(lambda value, told=state: value is not told)
         notifier.status(_status(state))

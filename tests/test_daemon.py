@@ -102,7 +102,7 @@ async def house(
     settings.setdefault("limits", attrs.evolve(Settings(instrument=INSTRUMENTS).limits, query_bytes_max=65536))
     made = Settings(
         instrument=INSTRUMENTS, listen=ListenSettings(str(directory / "s")), journal=journal_settings,
-        engine=EngineSettings(udp=str(engine_socket.address)), **settings,
+        engine=EngineSettings(udp=str(engine_socket.address), transport="udp-only"), **settings,
     )  # fmt: skip
     entropy = Numbers()
     journal = open_journal(journal_settings, APPLICATION, disk or RealDisk(), entropy_u64=77)

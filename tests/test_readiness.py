@@ -26,6 +26,11 @@ class Told:
     manager: NotifySocket
     transport: AsyncValue[TransportState] = attrs.field(factory=lambda: AsyncValue(TransportState.ENGINE_DOWN))
 
+    is_ready: bool = False
+
+    def note(self) -> None:
+        self.is_ready = True
+
     async def change(self, state: TransportState) -> None:
         self.transport.value = state
         await trio.testing.wait_all_tasks_blocked()
@@ -36,7 +41,7 @@ async def telling(directory: Path) -> AsyncIterator[Told]:
     with notify_socket(directory / "n") as manager:
         async with trio.open_nursery() as nursery:
             told = Told(manager)
-            nursery.start_soon(readiness.tell, Notifier(str(manager.path)), told.transport)
+            nursery.start_soon(readiness.tell, Notifier(str(manager.path)), told.transport, told.note)
             await trio.testing.wait_all_tasks_blocked()
             yield told
             nursery.cancel_scope.cancel()
@@ -44,9 +49,9 @@ async def telling(directory: Path) -> AsyncIterator[Told]:
 
 async def test_ready_is_told_when_the_engine_has_answered(tmp_path: Path, mock_clock: trio.testing.MockClock) -> None:
     async with telling(tmp_path) as told:
-        assert not told.manager.lines
+        assert not told.manager.lines and not told.is_ready
         await told.change(TransportState.UDP_ENABLED)
-        assert told.manager.lines == ["READY=1", UDP]
+        assert told.manager.lines == ["READY=1", UDP] and told.is_ready
 
 
 async def test_an_engine_that_is_away_holds_readiness_up_for_ten_seconds_at_most(

@@ -266,9 +266,10 @@ class SessionSender:
             return
         flights = self.udp.flights.take_all()
         self.udp.settle()
-        self.counters.exhausted += len(flights)
         self.grpc.enqueue(flights)
-        health.udp_exhausted(max(1, len(flights)), reason, now)
+        given_up = max(1, len(flights))  # Without orders it was a poll.
+        self.counters.exhausted += given_up
+        health.udp_exhausted(given_up, reason, now)
         if health.udp is Condition.UP and not health.grpc_may_carry:
             self.udp.flights.add_lost(self.grpc.take_queue())
         self._tell_change()
