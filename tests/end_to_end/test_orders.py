@@ -44,7 +44,9 @@ def check_mode(client: RespClient, mode: str, option: list[str], new_id: NewId) 
     a, b, number = new_id(), new_id(), client.call("ORDER.RESERVE", 2)
     queued = mode == "fire-and-forget"
     order = client.call("ORDER.NEW", a, "AAPL", "BUY", 10, "LIMIT", "1.50", *option)
-    assert (order["status"], order["path"]) == (("QUEUED", "none") if queued else ("NEW", "udp"))
+    assert order["status"] == ("QUEUED" if queued else "NEW")
+    # gRPC only if this machine stood still for a moment.
+    assert order["path"] in (("none",) if queued else ("udp", "grpc"))
     order = client.call("ORDER.REPLACE", a, 8, "1.40", *option)
     assert order["status"] == ("QUEUED" if queued else "REPLACED")
     order = client.call("ORDER.NEW", b, "AAPL", "SELL", 3, "MARKET", *option)
@@ -59,7 +61,8 @@ def check_mode(client: RespClient, mode: str, option: list[str], new_id: NewId) 
     assert client.call("ORDER.WAIT", number + 1, 5000)["status"] == "NEW"
     final = client.call("ORDER.STATUS", a)
     assert (final["status"], final["cum_qty"], final["leaves_qty"]) == ("CANCELED", "3", "0")
-    assert (final["avg_px"], final["quantity"], final["path"]) == ("1.400000", "8", "udp")
+    assert (final["avg_px"], final["quantity"]) == ("1.400000", "8")
+    assert final["path"] in ("udp", "grpc")
     assert client.call("ORDER.CANCEL", number + 1, "MODE", "sync")["status"] == "CANCELED"
 
 
