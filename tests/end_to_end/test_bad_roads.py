@@ -88,7 +88,8 @@ def test_a_broken_grpc_shows_in_counters_while_udp_works_and_in_the_state_when_i
 ) -> None:
     is_gone = mood == "gone"
     # UDP takes longer to give the frame up once more than gRPC takes to fail, and the test to see it.
-    patience = {"grpc.timeout_ms": 300, "udp.timeout_min_ms": 120 if mood == "silent" else 60}
+    timeout_ms = 120 if mood == "silent" else 60
+    patience = {"grpc.timeout_ms": 300, "udp.timeout_initial_ms": timeout_ms, "udp.timeout_min_ms": timeout_ms}
     roads = make_roads(**patience, **({"engine.grpc": deaf} if is_gone else {}))
     client = roads.client
     roads.grpc.mood = "pass" if is_gone else mood  # type: ignore[assignment]
