@@ -206,8 +206,11 @@ class Daemon:
             self.gateway.drain()
             self.dispatcher.flush(self.clock.monotonic())
             with trio.move_on_after(timeout * DRAIN_SHARE):
-                while self._unconfirmed.value and self.dispatcher.state is not TransportState.ENGINE_DOWN:
-                    await wait_any(self._unconfirmed.wait_transition, self.dispatcher.transport.wait_transition)
+                # For values and not for changes: one may come before anybody waits for it.
+                await wait_any(
+                    partial(self._unconfirmed.wait_value, 0),
+                    partial(self.dispatcher.transport.wait_value, TransportState.ENGINE_DOWN),
+                )
             await self._listener.close(Unfinished.SHUTDOWN, timeout * (1 - DRAIN_SHARE) / 2)
             await self._is_settled.wait_value(True)
             self.dispatcher.flush(self.clock.monotonic())
