@@ -18,7 +18,8 @@ from orderd.intake.context import LiveSettings
 from orderd.intake.intake import IntakeLimits
 from orderd.link.report_intake import Delivery
 from orderd.link.terms import SenderSettings
-from orderd.orders.desk import DeskLimits, Mode
+from orderd.orders.desk import DeskLimits
+from orderd.orders.modes import Mode
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.wire.paths import Path
 from orderd.wire.reports import encode_range

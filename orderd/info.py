@@ -33,7 +33,7 @@ def daemon_info(daemon: "Daemon") -> Info:
         },
         "Transport": _transport(daemon),
         "Orders": {
-            "orders_received_total": desk.received,
+            "orders_received_total": desk.entry.received,
             "orders_queued": desk.committed_end - link.next_sequence,
             "orders_unconfirmed": max(0, link.next_sequence - desk.outcomes.confirmed_end),
             "orders_open": desk.table.open,

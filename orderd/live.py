@@ -19,7 +19,7 @@ from trio_util import AsyncValue
 from orderd.config import ModeName, Settings
 from orderd.dispatch.batching import BatchingSettings
 from orderd.intake.context import LiveSettings
-from orderd.orders.desk import MODE_NAMES, Mode
+from orderd.orders.modes import MODE_NAMES, Mode
 from orderd.runtime.fields import SHOWN_MAX
 from orderd.runtime.log import get_logger
 from orderd.runtime.settings import SettingsError, changed_keys, flatten, is_reloadable

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from orderd.config import AccessSettings, Settings
 from orderd.intake.access import Members
 from orderd.live import SettingsOwner
-from orderd.orders.desk import MODE_NAMES, Mode
+from orderd.orders.modes import MODE_NAMES, Mode
 from orderd.runtime.settings import SettingsError
 from tests.support.site import INSTRUMENTS, Site, pairs_of, site_settings
 

@@ -10,7 +10,8 @@ from math import inf
 
 import attrs
 
-from orderd.orders.desk import CommittedGroup, Mode
+from orderd.orders.desk import CommittedGroup
+from orderd.orders.modes import Mode
 
 
 @attrs.frozen

@@ -7,7 +7,8 @@ import attrs
 
 from orderd.intake.access import AccessRules, Peer, Role
 from orderd.intake.pending import Pending, Waiter
-from orderd.orders.desk import Desk, Mode
+from orderd.orders.desk import Desk
+from orderd.orders.modes import Mode
 from orderd.wire.bodies import Level
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from orderd.intake.order_replies import (
 )
 from orderd.intake.pending import Mark
 from orderd.orders.ages import MAXAGE_MS_MAX
-from orderd.orders.desk import Mode
 from orderd.orders.errors import BadOrder, NotFound, Trimmed
+from orderd.orders.modes import Mode
 from orderd.orders.table import unpack
 from orderd.wire.records import FLAG_MARKET, TIF_SHIFT, VALUE_MAX, Kind, TimeInForce, mass_flags
 
@@ -67,7 +67,7 @@ def order_new(context: Context, args: list[bytes]) -> Reply:
         raise BadOrder(f"MARKET takes TIF DAY, IOC or FOK, not {time_in_force.name}")
     fields = (price, quantity, instrument.id, account, flags | time_in_force << TIF_SHIFT)
     end = desk.table.end
-    order_id = desk.place(cl_ord_id, fields, mode, context.now, context.now_ns, maxage_ms)
+    order_id = desk.entry.place(cl_ord_id, fields, mode, context.now, context.now_ns, maxage_ms)
     return _placed(context, order_id, order_id, mode, again=order_id < end)
 
 
@@ -151,7 +151,7 @@ def _request(
         desk.trading.check()
     if not known and not is_live(services, order_id):
         return StatusReply(services, protocol, order_id, Mark.COMMITTED, order_id + 1, inf, render.TOO_LATE)
-    request = desk.request(order_id, kind, price, quantity, request_id, mode, context.now, context.now_ns)
+    request = desk.entry.request(order_id, kind, price, quantity, request_id, mode, context.now, context.now_ns)
     return _placed(context, order_id, request.row, mode, again=known)
 
 
@@ -180,7 +180,7 @@ def order_masscancel(context: Context, args: list[bytes]) -> Reply:
             account = words.integer(value, "ACCOUNT", 0, 65535)
     flags = mass_flags(side, instrument=instrument is not None, account=account is not None)
     instrument_id = instrument.id if instrument is not None else 0
-    row = context.desk.mass_cancel(instrument_id, account or 0, flags, context.now, context.now_ns)
+    row = context.desk.entry.mass_cancel(instrument_id, account or 0, flags, context.now, context.now_ns)
     return MassCancelReply(context.services, context.client.protocol, row, context.deadline)
 
 
@@ -246,11 +246,11 @@ def order_batch(context: Context, args: list[bytes]) -> Generator[None, None, Re
     mode = context.services.live.mode
     for _, value in words.options(args[2:], {b"MODE": 1}, frozenset()):
         mode = words.mode(value)
-    draft = context.desk.draft_batch(batch_id, args[1])
+    draft = context.desk.entry.draft_batch(batch_id, args[1])
     yield
-    context.desk.check_draft(draft)
+    context.desk.entry.check_draft(draft)
     yield
-    batch = context.desk.place_draft(draft, mode, context.now, context.now_ns)
+    batch = context.desk.entry.place_draft(draft, mode, context.now, context.now_ns)
     queued = mode is Mode.FIRE_AND_FORGET
     return BatchReply(context.services, context.client.protocol, batch, context.deadline, queued=queued)
 

@@ -11,8 +11,8 @@ from orderd.intake.access import ROLE_NAMES, Role
 from orderd.intake.command_table import TABLE, Command, Reply
 from orderd.intake.context import Client, Context, SettingsControl
 from orderd.intake.pending import Mark, Pending, Unfinished
-from orderd.orders.desk import MODE_NAMES, Mode
 from orderd.orders.errors import BadOrder, Refused
+from orderd.orders.modes import MODE_NAMES, Mode
 
 MODE_OF: Final = {mode: name.encode() for name, mode in MODE_NAMES.items()}
 REDIS_SETTINGS: Final = {"save": "", "appendonly": "yes"}

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from orderd.orders import ids
-from orderd.orders.desk import MODE_NAMES, Mode
 from orderd.orders.errors import BadOrder
+from orderd.orders.modes import MODE_NAMES, Mode
 from orderd.runtime.decimals import DecimalError
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.wire.records import Side, TimeInForce

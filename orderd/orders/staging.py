@@ -17,7 +17,7 @@ from orderd.orders.table import OrderTable
 from orderd.wire.records import RECORD_BYTES
 
 if TYPE_CHECKING:
-    from orderd.orders.desk import Mode
+    from orderd.orders.modes import Mode
 
 
 @attrs.define

@@ -12,7 +12,10 @@ offset type   field       meaning
 31     u8     flags       side, order type, time in force, post-only, self-trade prevention
 ====== ====== =========== ==================================================================
 
-Unused fields are zero. Of a MASS_CANCEL the flags say which of side, instrument and account an order must have to be
+Unused fields are zero. An EXTENSION says more about the NEW that follows it, which 32 bytes cannot hold: its flags are
+the :class:`Attribute`, its value is in price (TRIGGER) or quantity (the others), number and instrument are those of the
+NEW, and its account is 0. An order's extensions stand right before it, each attribute at most once, ascending. An
+extension that is followed by anything else does nothing. Of a MASS_CANCEL the flags say which of side, instrument and account an order must have to be
 cancelled, ``MASS_*`` below. A VOID is the record that it stands for, with another kind.
 """
 
@@ -67,6 +70,19 @@ class SelfTradePrevention(IntEnum):
     CANCEL_NEWEST = 1
     CANCEL_OLDEST = 2
     CANCEL_BOTH = 3
+
+
+class Attribute(IntEnum):
+    """What an EXTENSION says about the order that follows; the values are those of its flags byte."""
+
+    TRIGGER = 1
+    """FIX tag 99 (StopPx), in ticks: the order waits until a trade at this price or beyond."""
+    DISPLAY = 2
+    """FIX tag 1138 (DisplayQty), in lots, at most the order's quantity: no more than this shows at a time."""
+    MINIMUM = 3
+    """FIX tag 110 (MinQty), in lots, at most the order's quantity: at least so much trades at once, or nothing."""
+    EXPIRY = 4
+    """FIX tag 126 (ExpireTime), in nanoseconds since 1970 UTC: a GTD order has it, no other order may."""
 
 
 FLAG_SELL: Final = 0b0000_0001

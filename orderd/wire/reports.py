@@ -21,7 +21,7 @@ offset type field
 ====== ==== ==========================================================
 offset type field
 ====== ==== ==========================================================
-0      u8   exec type, 2 to 10
+0      u8   exec type, 2 to 12
 1      u8   flags: bit 0 sell, bit 1 taker, bit 2 final
 2      u8   status of the order after it (:class:`OrderStatus`)
 3      u8   reason (:class:`Reason`)
@@ -79,6 +79,10 @@ class ExecType(IntEnum):
     """A VOID record used its sequence up; shown to clients as EXPIRED."""
     MASS_CANCELED = 10
     """A MASS_CANCEL is through: ``cum_qty`` is how many orders it cancelled. Never shown to clients as an execution."""
+    TRIGGERED = 11
+    """FIX's L: a stop order's price was reached, and it acts now as a market or limit order."""
+    EXTENDED = 12
+    """An EXTENSION was taken in; what it says is judged with its order. Never shown to clients."""
 
 
 class OrderStatus(IntEnum):
@@ -112,6 +116,19 @@ class Reason(IntEnum):
     NOT_SUPPORTED = 11
     MAXAGE = 12
     """orderd's own, which never travels: an order became a VOID, since it was not sent in time."""
+    POST_ONLY = 13
+    """It would have traded at once."""
+    SELF_TRADE = 14
+    """Self-trade prevention took it out."""
+    MINIMUM_QUANTITY = 15
+    """Less than its minimum could trade at once."""
+    DAY_END = 16
+    EXPIRED = 17
+    """Its GTD time has come, or had come before it arrived."""
+    HALTED = 18
+    """The instrument is halted at the engine."""
+    PRICE_LIMIT = 19
+    """The price is beyond the instrument's limits, or what is left could trade only beyond them."""
 
 
 _EXEC_TYPES: Final = {int(t): t for t in ExecType}

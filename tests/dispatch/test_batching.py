@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderd.dispatch.batching import BatchingPolicy, BatchingSettings
-from orderd.orders.desk import CommittedGroup, Mode
+from orderd.orders.desk import CommittedGroup
+from orderd.orders.modes import Mode
 
 History = list[tuple[float, list[tuple[int, Mode]], list[float]]]
 groups = st.lists(

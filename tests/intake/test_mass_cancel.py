@@ -103,7 +103,7 @@ def test_when_forgotten_before_its_reply_the_count_is_unknown(site: Site) -> Non
 
 def test_one_that_the_engine_rejects_says_so(site: Site, client: Client) -> None:
     place(client)
-    row = site.desk.mass_cancel(0, 0, 0b1_0000, site.now, site.now_ns)
+    row = site.desk.entry.mass_cancel(0, 0, 0b1_0000, site.now, site.now_ns)
     site.pump()
     reader = hiredis.Reader()
     reader.feed(render.mass_cancel_pairs(site.desk, 2, row, unknown=None))

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderd.intake import words
-from orderd.orders.desk import Mode
 from orderd.orders.errors import BadOrder
+from orderd.orders.modes import Mode
 from orderd.runtime.instruments import InstrumentTable
 from orderd.wire.records import Side, TimeInForce
 from tests.support.site import INSTRUMENTS

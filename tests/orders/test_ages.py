@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orderd.orders.ages import AgeMark, Ages
-from orderd.orders.desk import Desk, DeskLimits, Mode
+from orderd.orders.desk import Desk, DeskLimits
 from orderd.orders.entries import Entry
+from orderd.orders.modes import Mode
 from orderd.runtime.instruments import InstrumentTable
 from orderd.wire.records import RECORD, RECORD_BYTES, Kind
 from tests.support.site import EPOCH_NS, INSTRUMENTS
@@ -53,7 +54,7 @@ class Life:
 
     def place(self, maxage_ms: int) -> None:
         row = self.desk.table.end
-        placed = self.desk.place(
+        placed = self.desk.entry.place(
             b"a%d" % row, (5, 1, 1, 0, 0), Mode.SYNC, self.now_ms / 1000, self.now_ns, maxage_ms=maxage_ms
         )
         assert placed == row

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orderd.orders.desk import RESERVED_FIRST, Desk, DeskLimits, Mode
+from orderd.orders.desk import RESERVED_FIRST, Desk, DeskLimits
 from orderd.orders.entries import BatchMark, EntryError, EntryKind, Orders, Reserve
 from orderd.orders.errors import Full, InstrumentsChanged
+from orderd.orders.modes import Mode
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.wire.records import RECORD, Kind
 from tests.support.accounts import account_of
@@ -220,10 +221,10 @@ def test_what_waits_for_a_commit_is_bounded() -> None:
     desk = Desk(InstrumentTable(INSTRUMENTS), DeskLimits(group_bytes_max=160), lambda: 2**30)
     fields = (1, 1, 1, 0, 0)
     for i in range(4):
-        desk.place(b"a%d" % i, fields, Mode.SYNC, 0, 0)
+        desk.entry.place(b"a%d" % i, fields, Mode.SYNC, 0, 0)
     with pytest.raises(Full, match="the journal cannot keep up"):
-        desk.place(b"a5", fields, Mode.SYNC, 0, 0)
-    desk.request(1, Kind.CANCEL, 0, 0, None, Mode.SYNC, 0, 0)
+        desk.entry.place(b"a5", fields, Mode.SYNC, 0, 0)
+    desk.entry.request(1, Kind.CANCEL, 0, 0, None, Mode.SYNC, 0, 0)
     for _ in range(1000):
         desk.reserve(3)
     assert len(desk.take_entries()) == 2
@@ -252,7 +253,7 @@ def test_an_id_used_again_within_the_commit_that_forgot_it_is_the_newer_order_af
     """Reports that made the desk forget come behind the orders of the same commit in the journal."""
     desk = Desk(InstrumentTable(INSTRUMENTS), DeskLimits(), lambda: 2**30)
     records = b"".join(RECORD.pack(100 + i, 1, 1, 1, 0, Kind.NEW, 0) for i in range(20))
-    desk.place(b"105", (9, 9, 1, 0, 0), Mode.SYNC, 0, 0)
+    desk.entry.place(b"105", (9, 9, 1, 0, 0), Mode.SYNC, 0, 0)
     first = desk.take_entries()
     desk.committed()
     group = Orders(2, 0, records, [], [BatchMark(0, 20, bytes(16), b"B")])
@@ -291,7 +292,7 @@ def test_totals_count_from_the_start_of_the_process() -> None:
     assert site.desk.outcomes.counters.rejected == 1
     site.start()
     assert site.desk.outcomes.counters.rejected == 0
-    assert sum(site.desk.outcomes.counters.confirmed.values()) == site.desk.received == 0
+    assert sum(site.desk.outcomes.counters.confirmed.values()) == site.desk.entry.received == 0
 
 
 def test_an_instrument_never_changes_and_may_be_added() -> None:
