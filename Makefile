@@ -34,7 +34,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test campaign lint bench clean lock proto install install-units uninstall
+.PHONY: help run test conformance campaign lint bench clean lock proto install install-units uninstall
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ run: $(READY) ## a daemon, an engine and a few clients, shown live until Ctrl-C,
 test: $(READY) ## the test suite, with real Redis clients
 	.ci/redis-tools
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+
+conformance: $(READY) ## what others wrote to test matching engines, all of it, with counts
+	$(BIN)/python -m tests.conformance
 
 campaign: $(READY) ## the suite's random and whole-system parts, SCALE=20 times as long
 	ORDERD_TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -q tests/link tests/journal tests/orders tests/wire tests/engine \

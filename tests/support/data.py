@@ -13,3 +13,8 @@ def data_directory(*parts: str) -> Path:
     if not root or not path.exists():
         missing(f"test data is needed: {f'{path} does not exist' if root else 'ORDERD_TEST_DATA is not set'}")
     return path
+
+
+def has_data() -> bool:
+    """Whether :func:`data_directory` would find any."""
+    return bool(os.environ.get("ORDERD_TEST_DATA")) and Path(os.environ["ORDERD_TEST_DATA"]).is_dir()
