@@ -4,7 +4,7 @@
 offset type field
 ====== ==== =============================================================================================
 0      u16  magic, 0x4F64
-2      u8   version, 1
+2      u8   version, 2
 3      u8   :class:`FrameType`
 4      u32  epoch
 8      u64  session
@@ -34,7 +34,7 @@ from orderd.wire.records import RECORD_BYTES
 from orderd.wire.tags import TAG_BYTES
 
 MAGIC: Final = 0x4F64
-VERSION: Final = 1
+VERSION: Final = 2
 HEADER: Final = struct.Struct("<HBBIQQQQHHI")
 HEADER_BYTES: Final = HEADER.size
 OVERHEAD_BYTES: Final = HEADER_BYTES + TAG_BYTES

@@ -15,8 +15,10 @@ offset type   field       meaning
 Unused fields are zero. An EXTENSION says more about the NEW that follows it, which 32 bytes cannot hold: its flags are
 the :class:`Attribute`, its value is in price (TRIGGER) or quantity (the others), number and instrument are those of the
 NEW, and its account is 0. An order's extensions stand right before it, each attribute at most once, ascending. An
-extension that is followed by anything else does nothing. Of a MASS_CANCEL the flags say which of side, instrument and account an order must have to be
-cancelled, ``MASS_*`` below. A VOID is the record that it stands for, with another kind.
+extension that is followed by anything else does nothing.
+
+Of a MASS_CANCEL the flags say which of side, instrument and account an order must have to be cancelled, ``MASS_*``
+below. A VOID is the record that it stands for, with another kind.
 """
 
 import struct
@@ -85,6 +87,9 @@ class Attribute(IntEnum):
     """FIX tag 126 (ExpireTime), in nanoseconds since 1970 UTC: a GTD order has it, no other order may."""
 
 
+DISPLAY_SLICES_MAX: Final = 1000
+"""An order's quantity is at most this many times its display quantity: each slice that shows has trades of its own."""
+
 FLAG_SELL: Final = 0b0000_0001
 FLAG_MARKET: Final = 0b0000_0010
 TIF_SHIFT: Final = 2
@@ -105,9 +110,17 @@ KIND_OFFSET: Final = 30
 """Of the kind within a record."""
 
 
-def new_flags(side: Side, *, market: bool, time_in_force: TimeInForce) -> int:
+def new_flags(
+    side: Side,
+    *,
+    market: bool,
+    time_in_force: TimeInForce,
+    post_only: bool = False,
+    self_trade: SelfTradePrevention = SelfTradePrevention.NONE,
+) -> int:
     """The flags byte of a NEW record."""
-    return int(side) | (FLAG_MARKET if market else 0) | time_in_force << TIF_SHIFT
+    flags = int(side) | (FLAG_MARKET if market else 0) | time_in_force << TIF_SHIFT
+    return flags | (FLAG_POST_ONLY if post_only else 0) | self_trade << STP_SHIFT
 
 
 def mass_flags(side: Side | None, *, instrument: bool, account: bool) -> int:

@@ -85,6 +85,10 @@ class ExecType(IntEnum):
     """An EXTENSION was taken in; what it says is judged with its order. Never shown to clients."""
 
 
+HIDDEN: Final = frozenset({int(ExecType.MASS_CANCELED), int(ExecType.EXTENDED)})
+"""Of these clients see no execution."""
+
+
 class OrderStatus(IntEnum):
     """FIX tag 39 by name. The first two are orderd's own and never travel."""
 

@@ -25,7 +25,13 @@ SECRET = b"s" * 32
 
 
 def hello(
-    epoch: int = 1, nonce: int = 5, *, session: int = 900, version: int = 1, ack: int = 1, secret: bytes = b""
+    epoch: int = 1,
+    nonce: int = 5,
+    *,
+    session: int = 900,
+    version: int = frames.VERSION,
+    ack: int = 1,
+    secret: bytes = b"",
 ) -> bytes:
     frame = Frame(
         FrameType.HELLO, session, epoch, 1, ack=ack, body=bodies.Hello(nonce, {}, 1472).encode(), version=version

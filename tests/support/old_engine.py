@@ -17,7 +17,7 @@ from orderd.wire.proto.engine_grpc import EngineBase
 from orderd.wire.proto.engine_pb2 import ExchangeReply
 from orderd.wire.tags import Direction
 
-OTHER_VERSION: Final = frames.VERSION + 1
+OTHER_VERSION: Final = frames.VERSION - 1
 START_S: Final = 10.0
 
 

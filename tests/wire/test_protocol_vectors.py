@@ -82,7 +82,7 @@ def test_the_header_is_decoded_and_encoded_again(vector: Vector) -> None:
         assert getattr(frame, name) == vector.number(name), name
     assert frame.encode() == vector.datagram[:-16]
     by_hand = struct.unpack_from("<HBBIQQQQHHI", vector.datagram)
-    assert by_hand[:3] == (0x4F64, 1, FrameType[vector.text("type")])
+    assert by_hand[:3] == (0x4F64, 2, FrameType[vector.text("type")])
 
 
 def book_levels(vector: Vector, name: str) -> tuple[tuple[int, int, int], ...]:
