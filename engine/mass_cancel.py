@@ -12,14 +12,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from engine.book import remove
-from engine.orders import Order, Session
+from engine.levels import remove
+from engine.orders import Fields, Order, Session
 from engine.outcomes import refuse, tell_canceled, tell_mass_canceled
 from orderd.wire.records import FLAG_SELL, MASS_ACCOUNT, MASS_FLAGS, MASS_INSTRUMENT, MASS_SIDE
 from orderd.wire.reports import ExecType, Reason
-
-Fields = tuple[int, int, int, int, int, int, int]
-"""A record's number, price, quantity, instrument, account, kind, flags."""
 
 SCAN_STEP: Final = 4096
 """Orders that are looked at between two yields: well below a millisecond."""

@@ -6,77 +6,51 @@ exactly one final report, so nothing stalls.
 
 Rules of the reports:
 
-- Each accepted order has one NEW first. If it only rests, that NEW is final; the NEWs of consecutive such records are
-  one range item. An order that acts at once has a NEW of its own, not final, and its last immediate report is final.
-- Each fill is one TRADE per side with the same trade id, at the maker's price, the maker's before the taker's. Only the
-  taker's can be final: the maker's belongs to another input.
-- ``input`` of a report is 0 when another session or the engine caused it.
+- Each accepted order has one NEW first. If it only rests or waits, that NEW is final; the NEWs of consecutive plain
+  records are one range item. An order that acts at once has a NEW of its own, not final, and its last immediate report
+  is final (:mod:`engine.taking`).
+- Each fill is one TRADE per side with the same trade id, at the maker's price, the maker's before the taker's.
+- ``input`` of a report is 0 when another session or the engine caused it; such a report is never final.
 - A mass cancel has a CANCELED for each order, not final, and then its own MASS_CANCELED (:mod:`engine.mass_cancel`).
+- An extension has EXTENDED (:mod:`engine.extensions`).
+- A stop order that is triggered has TRIGGERED, and then what it causes (:mod:`engine.execution`).
+
+Long work comes in steps: :meth:`Matcher.apply_in_steps` and its like yield before they hold the caller for too long.
+Nothing else may happen to the matcher at a yield.
+
+Its state, for snapshots: :attr:`Matcher.next_trade_id`, the books, the sessions. All else follows from these.
 """
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from itertools import chain
 from typing import Final
 
-from engine.book import ANY_PRICE, Book, BookSide, reduce, remove
-from engine.mass_cancel import Fields, mass_cancel
-from engine.orders import Order, Session
-from engine.outcomes import refuse, tell_canceled, tell_replaced, tell_trade
+from engine.book import Book
+from engine.entry import REMAINDERS, refusal
+from engine.execution import RESTS, Execution, Work, opposite
+from engine.expiries import EXPIRE_STEP, Expiries, expire, expire_day_orders, is_live
+from engine.extensions import extend
+from engine.levels import remove
+from engine.markets import OPEN_MARKET, MarketRules
+from engine.mass_cancel import mass_cancel
+from engine.orders import Fields, Order, Session
+from engine.outcomes import refuse, tell_canceled
+from engine.replacing import replace
 from orderd.link.report_log import ReportLog
-from orderd.wire.records import (
-    FLAG_MARKET,
-    FLAG_POST_ONLY,
-    FLAG_SELL,
-    KIND_OFFSET,
-    RECORD,
-    RECORD_BYTES,
-    STP_MASK,
-    TIF_MASK,
-    TIF_SHIFT,
-    VALUE_MAX,
-    Kind,
-    TimeInForce,
-)
-from orderd.wire.reports import FLAG_FINAL, FLAG_TAKER, ExecType, Reason
+from orderd.wire.records import FLAG_POST_ONLY, FLAG_SELL, RECORD, TIF_SHIFT, VALUE_MAX, Kind, TimeInForce
+from orderd.wire.reports import FLAG_FINAL, ExecType, Reason
 
 _NEW: Final = int(Kind.NEW)
 _CANCEL: Final = int(Kind.CANCEL)
 _REPLACE: Final = int(Kind.REPLACE)
 _REPLACE_OPEN: Final = int(Kind.REPLACE_OPEN)
-_MASS_CANCEL: Final = int(Kind.MASS_CANCEL)
 _GTC_FLAG: Final = TimeInForce.GTC << TIF_SHIFT
 _NOT_PLAIN: Final = 0xFF & ~(FLAG_SELL | _GTC_FLAG)
 """Flags that a plain order, a limit order for the day or until cancelled, has not."""
-
-_RESTS: Final = Reason.NONE
 _FOK: Final = Reason.FOK
-
-
-def _remainder(flags: int) -> Reason:
-    """Why what a NEW with these flags leaves unfilled is cancelled, or NONE: it rests."""
-    time_in_force = (flags & TIF_MASK) >> TIF_SHIFT
-    if time_in_force == TimeInForce.FOK:
-        return Reason.FOK
-    if flags & FLAG_MARKET:
-        return Reason.NO_LIQUIDITY
-    return Reason.IOC if time_in_force == TimeInForce.IOC else _RESTS
-
-
-def _refusal(flags: int) -> Reason:
-    """Why a NEW with these flags is refused whatever its other fields say, or NONE."""
-    time_in_force = (flags & TIF_MASK) >> TIF_SHIFT
-    if time_in_force > TimeInForce.GTD:
-        return Reason.BAD_RECORD
-    if flags & FLAG_MARKET and time_in_force in (TimeInForce.GTC, TimeInForce.GTD):
-        return Reason.BAD_RECORD
-    if time_in_force == TimeInForce.GTD or flags & (FLAG_POST_ONLY | STP_MASK):
-        return Reason.NOT_SUPPORTED
-    return Reason.NONE
-
-
-_REMAINDERS: Final = tuple(_remainder(flags) for flags in range(256))
-_REFUSALS: Final = tuple(_refusal(flags) for flags in range(256))
+_NO_BOOKS: Final[dict[int, Book]] = {}
 
 
 class UnknownInstrument(LookupError):
@@ -84,20 +58,35 @@ class UnknownInstrument(LookupError):
 
 
 class Matcher:
-    """All books of an engine, and the sessions whose orders rest in them."""
+    """All books of an engine, and the sessions whose orders are in them."""
 
     def __init__(self, instruments: Iterable[int]) -> None:
-        self.next_trade_id = 1
-        self.touched: dict[Session, None] = {}
-        """Sessions that got reports which no input of theirs caused, since the caller last cleared this; in order."""
+        self._execution = Execution()
         self._books: dict[int, Book] = {}
+        self._plain: dict[int, Book] = {}  # those whose market has no rules
         self._sessions: dict[int, Session] = {}
+        self._expiries = Expiries()
         for instrument in instruments:
             self.add_instrument(instrument)
 
+    @property
+    def next_trade_id(self) -> int:
+        """What the next trade will get."""
+        return self._execution.trades.next_id
+
+    @next_trade_id.setter
+    def next_trade_id(self, trade_id: int) -> None:
+        self._execution.trades.next_id = trade_id
+
+    @property
+    def touched(self) -> dict[Session, None]:
+        """Sessions that got reports which no input of theirs caused, since the caller last cleared this; in order."""
+        return self._execution.trades.touched
+
     def add_instrument(self, instrument: int) -> None:
         """Open an empty book; nothing happens if there is one."""
-        self._books.setdefault(instrument, Book(instrument))
+        if instrument not in self._books:
+            self._books[instrument] = self._plain[instrument] = Book(instrument)
 
     def book(self, instrument: int) -> Book:
         """The book of ``instrument``. Raises :class:`UnknownInstrument`."""
@@ -106,6 +95,16 @@ class Matcher:
             raise UnknownInstrument(instrument)
         return book
 
+    def set_market(self, instrument: int, rules: MarketRules) -> None:
+        """From now on ``rules`` hold for an instrument; orders that rest stay. Raises :class:`UnknownInstrument`."""
+        book = self.book(instrument)
+        if rules == OPEN_MARKET:
+            book.rules = OPEN_MARKET
+            self._plain[instrument] = book
+        else:
+            book.rules = rules
+            self._plain.pop(instrument, None)
+
     def open_session(self, session_id: int, reports: ReportLog) -> Session:
         """Admit a session, with no orders; its reports go to ``reports``."""
         assert session_id not in self._sessions
@@ -113,21 +112,40 @@ class Matcher:
         return session
 
     def close_session(self, session: Session) -> None:
-        """Forget a session that has no resting orders."""
+        """Forget a session that has no live orders."""
         assert not session.live
         self.touched.pop(session, None)
         del self._sessions[session.id]
 
+    def restore_order(self, order: Order) -> None:
+        """Put back a live order that a snapshot kept, with its extras, and in ``live`` of its session already.
+
+        To be called for all orders of a book in the order of :meth:`Book.orders`, and then of :attr:`Book.stops`.
+        """
+        self.book(order.instrument).restore(order)
+        if order.extras is not None and order.extras.expiry_ns:
+            self._expiries.add(order, order.extras.expiry_ns)
+
+    # --- records ------------------------------------------------------------------------------------------------------
+
     def apply(self, session: Session, first: int, records: bytes | memoryview, now_ns: int) -> None:
         """Execute whole records of ``session``, which have the sequences from ``first`` on."""
-        books = self._books
-        live = session.live
+        for _ in self.apply_in_steps(session, first, records, now_ns):
+            pass
+
+    def apply_in_steps(self, session: Session, first: int, records: bytes | memoryview, now_ns: int) -> Iterator[None]:
+        """As :meth:`apply`, the same reports in the same items, with yields within and behind long work."""
+        live, plain = session.live, self._plain
+        cross, trades = self._execution.cross, self._execution.trades
+        # A plain order that an extension is about is not plain; neither is one in a market with rules.
+        books = plain if session.extension is None else _NO_BOOKS
         run = 0  # plain NEWs just before `sequence` that no report tells yet
         sequence = first - 1
         for fields in RECORD.iter_unpack(records):
             sequence += 1
             number, price, quantity, instrument, account, kind, flags = fields
-            # The common case, a plain order that crosses nothing, is decided and done right here.
+            # The common case is decided and done right here: a plain order, which is a limit order for the day or until
+            # cancelled that crosses nothing. One that crosses goes the shorter of two ways.
             if (
                 kind == _NEW
                 and not flags & _NOT_PLAIN
@@ -137,40 +155,107 @@ class Matcher:
                 and instrument in books
             ):
                 book = books[instrument]
+                order = Order(session, sequence, number, price, quantity, instrument, account, flags)
                 if flags & FLAG_SELL:
                     own, other, limit = book.asks, book.bids, price
                 else:
                     own, other, limit = book.bids, book.asks, -price
                 if other.best < limit:
-                    order = Order(session, sequence, number, price, quantity, instrument, account, flags)
                     live[number] = order
                     own.rest(order, -limit)
                     run += 1
                     continue
-            if run:
-                session.reports.add_range(sequence - run, run, now_ns, final=True)
-                run = 0
-            if kind == _NEW:
-                self._new(session, sequence, fields, now_ns)
+                if run:
+                    session.reports.add_range(sequence - run, run, now_ns, final=True)
+                    run = 0
+                work = cross(book, order, own, other, limit, now_ns)
             else:
-                self._act(session, sequence, fields, now_ns)
+                if run:
+                    session.reports.add_range(sequence - run, run, now_ns, final=True)
+                    run = 0
+                if kind == _CANCEL:
+                    _cancel(session, sequence, fields, now_ns)
+                    books = plain
+                    continue
+                if kind == _NEW:
+                    work = self._new(session, sequence, fields, now_ns)
+                else:
+                    work = self._act(session, sequence, fields, now_ns)
+                books = plain if session.extension is None else _NO_BOOKS
+            if work is not None:
+                yield from work
+                yield
+            elif trades.has_done_much():
+                yield
         if run:
             session.reports.add_range(sequence - run + 1, run, now_ns, final=True)
 
-    def apply_in_steps(self, session: Session, first: int, records: memoryview, now_ns: int) -> Iterator[None]:
-        """As :meth:`apply`, the same reports in the same items, with yields within and behind each mass cancel."""
-        kinds = bytes(records[KIND_OFFSET::RECORD_BYTES])
-        done = 0
-        while (at := kinds.find(_MASS_CANCEL, done)) >= 0:
-            self.apply(session, first + done, records[done * RECORD_BYTES : at * RECORD_BYTES], now_ns)
-            fields = RECORD.unpack_from(records, at * RECORD_BYTES)
-            yield from mass_cancel(session, first + at, fields, now_ns)
-            yield
-            done = at + 1
-        self.apply(session, first + done, records[done * RECORD_BYTES :], now_ns)
+    def _new(self, session: Session, sequence: int, fields: Fields, now_ns: int) -> Work:
+        """A NEW that is not plain, is refused, or acts at once. Returns what is left to do, in steps."""
+        number, price, quantity, instrument, account, _, flags = fields
+        execution, extension = self._execution, session.extension
+        if extension is not None:
+            session.extension = None
+            if not extension.is_about(fields):
+                extension = None
+        book = self._books.get(instrument)
+        if book is None:
+            reason = Reason.UNKNOWN_INSTRUMENT
+        elif number in session.live:
+            reason = Reason.DUPLICATE_NUMBER
+        else:
+            reason = refusal(fields, extension, book.rules, now_ns)
+        if book is None or reason:
+            refuse(session, ExecType.REJECTED, sequence, sequence, fields, reason, now_ns)
+            return None
+        order = Order(session, sequence, number, price, quantity, instrument, account, flags)
+        other, limit = opposite(book, order)
+        crosses = other.best >= limit
+        if crosses and flags & FLAG_POST_ONLY:
+            refuse(session, ExecType.REJECTED, sequence, sequence, fields, Reason.POST_ONLY, now_ns)
+            return None
+        remainder, needed = REMAINDERS[flags], 0
+        if remainder is _FOK:
+            needed = quantity
+        elif extension is not None:
+            needed = extension.minimum
+            order.extras = extension.extras()
+            if extension.expiry_ns:
+                self._expiries.add(order, extension.expiry_ns)
+            if extension.trigger:
+                return execution.wait(book, order, now_ns)
+        rests = remainder is RESTS and not crosses and not needed
+        session.reports.add_range(sequence, 1, now_ns, final=rests)
+        if needed:
+            return execution.enter_if(book, order, needed, remainder, now_ns)
+        return execution.enter(book, order, other, limit, remainder, sequence, now_ns)
+
+    def _act(self, session: Session, sequence: int, fields: Fields, now_ns: int) -> Work:
+        """Any record but a NEW or a CANCEL. Returns what is left to do, in steps."""
+        number, _, _, instrument, _, kind, _ = fields
+        if kind == _REPLACE or kind == _REPLACE_OPEN:
+            session.extension = None
+            order = session.live.get(number)
+            if order is not None and order.instrument == instrument:
+                return replace(self._execution, self._books[instrument], order, sequence, fields, now_ns)
+            refuse(session, ExecType.REPLACE_REJECTED, 0, sequence, fields, Reason.UNKNOWN_ORDER, now_ns)
+            return None
+        if kind == Kind.EXTENSION:
+            extend(session, sequence, fields, now_ns)
+            return None
+        session.extension = None
+        if kind == Kind.MASS_CANCEL:
+            return mass_cancel(session, sequence, fields, now_ns)
+        if kind == Kind.VOID:
+            refuse(session, ExecType.VOIDED, sequence, sequence, fields, Reason.NONE, now_ns)
+        else:
+            refuse(session, ExecType.REJECTED, sequence, sequence, fields, Reason.BAD_RECORD, now_ns)
+        return None
+
+    # --- what the engine does by itself -------------------------------------------------------------------------------
 
     def cancel_session(self, session: Session, reason: Reason, now_ns: int) -> None:
-        """Cancel all that rests of ``session``, oldest first. No input of it asked for this: input 0, never final."""
+        """Cancel all live orders of ``session``, oldest first. No input of it asked for this: input 0, never final."""
         for order in session.live.values():
             remove(order)
             tell_canceled(order, reason, 0, 0, now_ns)
@@ -178,138 +263,93 @@ class Matcher:
             session.live.clear()
             self.touched[session] = None
 
+    @property
+    def next_expiry_ns(self) -> int | None:
+        """When the next GTD order expires, in ns since 1970 UTC; None without any. It may have been done meanwhile."""
+        return self._expiries.next_ns
+
+    def expire(self, time_ns: int) -> Generator[None, None, int]:
+        """Expire all GTD orders whose time is at or before ``time_ns``, in steps; reports carry ``time_ns``.
+
+        They go by expiry, then session id, then sequence, each with EXPIRED, reason EXPIRED, input 0. Returns how many
+        there were.
+        """
+        done = expired = 0
+        while (order := self._expiries.pop(time_ns)) is not None:
+            if is_live(order):
+                expire(order, Reason.EXPIRED, time_ns)
+                self.touched[order.session] = None
+                expired += 1
+            done += 1
+            if done % EXPIRE_STEP == 0:
+                yield
+        return expired
+
+    def end_day(self, time_ns: int) -> Generator[None, None, int]:
+        """Expire all DAY orders, in steps; reports carry ``time_ns``.
+
+        They go by session id, then sequence, each with EXPIRED, reason DAY_END, input 0. Returns how many there were.
+        """
+        expired = 0
+        for session_id in sorted(self._sessions):
+            session = self._sessions[session_id]
+            count = yield from expire_day_orders(session, time_ns)
+            if count:
+                self.touched[session] = None
+            expired += count
+        return expired
+
+    # --- checks -------------------------------------------------------------------------------------------------------
+
     def state_hash(self) -> bytes:
-        """16 bytes over books, resting orders, counters and how many reports each session has had."""
+        """16 bytes over books, live orders, counters and how many reports each session has had."""
         digest = hashlib.blake2b(struct.pack("<Q", self.next_trade_id), digest_size=16)
         for instrument in sorted(self._books):
             digest.update(struct.pack("<Q", instrument) + self._books[instrument].state_hash())
         for session_id in sorted(self._sessions):
             session = self._sessions[session_id]
             digest.update(struct.pack("<QQQ", session_id, len(session.live), session.reports.next))
+            if session.extension is not None:
+                digest.update(session.extension.canonical())
         return digest.digest()
 
     def check_invariants(self) -> None:
         """Raise AssertionError if books and sessions contradict themselves or each other. Walks everything."""
-        resting = 0
+        orders = 0
+        expiring = self._expiries.orders()
         for book in self._books.values():
             book.check_invariants()
-            for order in book.orders():
-                resting += 1
-                if order.session.live.get(order.number) is not order or order.open + order.filled > VALUE_MAX:
-                    raise AssertionError(f"order {order.number} and its session disagree")
-        if resting != sum(len(session.live) for session in self._sessions.values()):
-            raise AssertionError("a session has an order that rests nowhere")
-
-    def _new(self, session: Session, sequence: int, fields: Fields, now_ns: int) -> None:
-        """A NEW that is refused or acts at once."""
-        number, price, quantity, instrument, account, _, flags = fields
-        book = self._books.get(instrument)
-        if book is None:
-            reason = Reason.UNKNOWN_INSTRUMENT
-        elif number in session.live:
-            reason = Reason.DUPLICATE_NUMBER
-        elif not 0 < quantity <= VALUE_MAX or (price != 0 if flags & FLAG_MARKET else price <= 0):
-            reason = Reason.BAD_RECORD
-        else:
-            reason = _REFUSALS[flags]
-        if book is None or reason:
-            refuse(session, ExecType.REJECTED, sequence, sequence, fields, reason, now_ns)
-            return
-        order = Order(session, sequence, number, price, quantity, instrument, account, flags)
-        session.reports.add_range(sequence, 1, now_ns, final=False)
-        own, other, limit = _sides(book, order)
-        if flags & FLAG_MARKET:
-            limit = ANY_PRICE
-        remainder = _REMAINDERS[flags]
-        if remainder is not _FOK or other.can_fill(limit, quantity):
-            self._take(order, other, limit, remainder is _RESTS, sequence, now_ns)
-        if order.open:
-            if remainder is _RESTS:
-                session.live[number] = order
-                own.rest(order, -limit)
-            else:
-                tell_canceled(order, remainder, sequence, FLAG_FINAL, now_ns)
-
-    def _take(self, taker: Order, other: BookSide, limit: int, rests: bool, sequence: int, now_ns: int) -> None:
-        """Trade ``taker`` against ``other``. The last TRADE is final if nothing is left, or if what is left rests."""
-        session = taker.session
-        fills = other.match(limit, taker.open)
-        last = len(fills)
-        for maker, lots in fills:
-            last -= 1
-            taker.open -= lots
-            taker.filled += lots
-            trade_id = self.next_trade_id
-            self.next_trade_id = trade_id + 1
-            maker_session = maker.session
-            if maker_session is session:
-                tell_trade(maker, lots, maker.price, trade_id, sequence, 0, now_ns)
-            else:
-                tell_trade(maker, lots, maker.price, trade_id, 0, 0, now_ns)
-                self.touched[maker_session] = None
-            if not maker.open:
-                del maker_session.live[maker.number]
-            final = FLAG_FINAL if last == 0 and (rests or not taker.open) else 0
-            tell_trade(taker, lots, maker.price, trade_id, sequence, FLAG_TAKER | final, now_ns)
-
-    def _act(self, session: Session, sequence: int, fields: Fields, now_ns: int) -> None:
-        """Any record but a NEW."""
-        number, _, _, instrument, _, kind, _ = fields
-        if kind == _CANCEL or kind == _REPLACE or kind == _REPLACE_OPEN:
-            order = session.live.get(number)
-            if order is None or order.instrument != instrument:
-                rejected = ExecType.CANCEL_REJECTED if kind == _CANCEL else ExecType.REPLACE_REJECTED
-                refuse(session, rejected, 0, sequence, fields, Reason.UNKNOWN_ORDER, now_ns)
-            elif kind == _CANCEL:
-                self._cancel(order, Reason.NONE, sequence, now_ns)
-            else:
-                self._replace(order, sequence, fields, now_ns)
-        elif kind == _MASS_CANCEL:
-            for _ in mass_cancel(session, sequence, fields, now_ns):
-                pass
-        elif kind == Kind.VOID:
-            refuse(session, ExecType.VOIDED, sequence, sequence, fields, Reason.NONE, now_ns)
-        else:
-            reason = Reason.NOT_SUPPORTED if kind == Kind.EXTENSION else Reason.BAD_RECORD
-            refuse(session, ExecType.REJECTED, sequence, sequence, fields, reason, now_ns)
-
-    def _cancel(self, order: Order, reason: Reason, sequence: int, now_ns: int) -> None:
-        """Cancel a resting order because the input ``sequence`` of its own session said so."""
-        remove(order)
-        del order.session.live[order.number]
-        tell_canceled(order, reason, sequence, FLAG_FINAL, now_ns)
-
-    def _replace(self, order: Order, sequence: int, fields: Fields, now_ns: int) -> None:
-        """Give a resting order another price or quantity: by total quantity, or (REPLACE_OPEN) by open quantity."""
-        _, price, quantity, _, _, kind, _ = fields
-        leaves = quantity if kind == _REPLACE_OPEN else quantity - order.filled
-        if price <= 0 or not 0 < quantity <= VALUE_MAX or leaves + order.filled > VALUE_MAX:
-            tell_replaced(order, ExecType.REPLACE_REJECTED, Reason.BAD_RECORD, sequence, FLAG_FINAL, now_ns)
-            return
-        if leaves <= 0:
-            self._cancel(order, Reason.REPLACED_BELOW_FILLED, sequence, now_ns)
-            return
-        order.replaced = True
-        if price == order.price and leaves <= order.open:
-            reduce(order, leaves)
-            tell_replaced(order, ExecType.REPLACED, Reason.NONE, sequence, FLAG_FINAL, now_ns)
-            return
-        remove(order)
-        order.price = price
-        order.open = leaves
-        own, other, limit = _sides(self._books[order.instrument], order)
-        crosses = other.best >= limit
-        tell_replaced(order, ExecType.REPLACED, Reason.NONE, sequence, 0 if crosses else FLAG_FINAL, now_ns)
-        if crosses:
-            self._take(order, other, limit, True, sequence, now_ns)
-        if order.open:
-            own.rest(order, -limit)
-        else:
-            del order.session.live[order.number]
+            _require(not book.stops.has_heard, "stop orders have not heard of a trade")
+            _require((book.rules == OPEN_MARKET) == (book.instrument in self._plain), "rules of a market are lost")
+            for order in chain(book.orders(), book.stops):
+                orders += 1
+                _require(is_live(order), f"order {order.number} and its session disagree")
+                _require(order.leaves + order.filled <= VALUE_MAX, f"order {order.number} is too large")
+                extras = order.extras
+                due = extras is not None and extras.expiry_ns > 0
+                _require(not due or order in expiring, f"order {order.number} would never expire")
+        for session in self._sessions.values():
+            live = session.live.values()
+            orders -= len(live)
+            _require(session.stops == sum(order.waits for order in live), "stop orders are not counted right")
+            sequences = [order.sequence for order in live]
+            _require(sequences == sorted(sequences), "live orders are not in the order of their sequences")
+        _require(orders == 0, "a session has an order that is in no book")
 
 
-def _sides(book: Book, order: Order) -> tuple[BookSide, BookSide, int]:
-    """An order's own side, the other side, and its limit there."""
-    if order.flags & FLAG_SELL:
-        return book.asks, book.bids, order.price
-    return book.bids, book.asks, -order.price
+def _cancel(session: Session, sequence: int, fields: Fields, now_ns: int) -> None:
+    """A CANCEL."""
+    session.extension = None
+    number = fields[0]
+    order = session.live.get(number)
+    if order is None or order.instrument != fields[3]:
+        refuse(session, ExecType.CANCEL_REJECTED, 0, sequence, fields, Reason.UNKNOWN_ORDER, now_ns)
+        return
+    remove(order)
+    del session.live[number]
+    tell_canceled(order, Reason.NONE, sequence, FLAG_FINAL, now_ns)
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise AssertionError(what)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from engine.orders import Order, Session
+from engine.orders import Fields, Order, Session
 from orderd.wire.records import FLAG_SELL
 from orderd.wire.reports import FLAG_FINAL, FULL, ExecType, OrderStatus, Reason
 
@@ -28,30 +28,47 @@ def tell_canceled(order: Order, reason: Reason, input_: int, flags: int, now_ns:
     )  # fmt: skip
 
 
+def tell_expired(order: Order, reason: Reason, now_ns: int) -> None:
+    """EXPIRED: nothing of ``order`` is open any more, as its time has come. No input caused it."""
+    order.session.reports.add(
+        _PACK(
+            ExecType.EXPIRED, order.flags & FLAG_SELL, OrderStatus.EXPIRED, reason, order.account, 0, order.instrument,
+            0, order.sequence, 0, order.number, 0, 0, order.filled, 0, 0, now_ns,
+        )
+    )  # fmt: skip
+
+
 def tell_replaced(order: Order, exec_type: ExecType, reason: Reason, input_: int, flags: int, now_ns: int) -> None:
     """REPLACED or REPLACE_REJECTED: how the live ``order`` stands now. ``flags`` are the report's, but for the side."""
+    extras = order.extras
+    leaves = order.open if extras is None else order.open + extras.hidden
     order.session.reports.add(
         _PACK(
             exec_type, flags | order.flags & FLAG_SELL, order.status, reason, order.account, 0, order.instrument, 0,
-            order.sequence, input_, order.number, 0, 0, order.filled, order.open, 0, now_ns,
+            order.sequence, input_, order.number, 0, 0, order.filled, leaves, 0, now_ns,
         )
     )  # fmt: skip
+
+
+def tell_triggered(order: Order, now_ns: int) -> None:
+    """TRIGGERED: the stop ``order`` acts from now on. No input caused it."""
+    tell_replaced(order, ExecType.TRIGGERED, Reason.NONE, 0, 0, now_ns)
 
 
 def tell_trade(order: Order, lots: int, price: int, trade_id: int, input_: int, flags: int, now_ns: int) -> None:
     """One side of a fill whose lots are already counted in ``order``; ``flags`` are the report's, but for the side."""
+    extras = order.extras
+    leaves = order.open if extras is None else order.open + extras.hidden
     order.session.reports.add(
         _PACK(
-            _TRADE, flags | order.flags & FLAG_SELL, _PARTIALLY_FILLED if order.open else _FILLED, 0,
+            _TRADE, flags | order.flags & FLAG_SELL, _PARTIALLY_FILLED if leaves else _FILLED, 0,
             order.account, 0, order.instrument, 0, order.sequence, input_, order.number,
-            lots, price, order.filled, order.open, trade_id, now_ns,
+            lots, price, order.filled, leaves, trade_id, now_ns,
         )
     )  # fmt: skip
 
 
-def tell_mass_canceled(
-    session: Session, input_: int, fields: tuple[int, int, int, int, int, int, int], count: int, now_ns: int
-) -> None:
+def tell_mass_canceled(session: Session, input_: int, fields: Fields, count: int, now_ns: int) -> None:
     """MASS_CANCELED, final: the input ``input_`` with these ``fields`` cancelled ``count`` orders, told before."""
     number, _, _, instrument, account, _, flags = fields
     session.reports.add(
@@ -67,7 +84,7 @@ def refuse(
     exec_type: ExecType,
     order: int,
     input_: int,
-    fields: tuple[int, int, int, int, int, int, int],
+    fields: Fields,
     reason: Reason,
     now_ns: int,
 ) -> None:
@@ -81,5 +98,16 @@ def refuse(
         _PACK(
             exec_type, flags & FLAG_SELL | FLAG_FINAL, status, reason, account, 0, instrument, 0,
             order, input_, number, 0, 0, 0, 0, 0, now_ns,
+        )
+    )  # fmt: skip
+
+
+def tell_extended(session: Session, input_: int, fields: Fields, now_ns: int) -> None:
+    """EXTENDED, final: the extension ``input_`` with these ``fields`` was taken in, to be judged with its order."""
+    number, _, _, instrument, _, _, _ = fields
+    session.reports.add(
+        _PACK(
+            ExecType.EXTENDED, FLAG_FINAL, OrderStatus.NEW, 0, 0, 0, instrument, 0,
+            0, input_, number, 0, 0, 0, 0, 0, now_ns,
         )
     )  # fmt: skip

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.book import ANY_PRICE, Book, BookSide, reduce, remove
-from engine.orders import Order, Session
+from engine.book import Book
+from engine.levels import ANY_PRICE, FILLS_STEP, BookSide, reduce, reduce_iceberg, remove
+from engine.markets import OPEN_MARKET, MarketRules
+from engine.orders import Extras, Order, Session
 from orderd.link.report_log import ReportLog
 from orderd.wire.records import VALUE_MAX
 
@@ -19,6 +21,13 @@ SESSION = Session(5, ReportLog())
 def rest(book: Book, sequence: int, price: int, quantity: int, *, sell: bool = False) -> Order:
     order = Order(SESSION, sequence, 1000 + sequence, price, quantity, book.instrument, 0, int(sell))
     (book.asks if sell else book.bids).rest(order, -price if sell else price)
+    return order
+
+
+def stop(book: Book, sequence: int, trigger: int, *, sell: bool = False) -> Order:
+    order = Order(SESSION, sequence, 1000 + sequence, 100, 5, book.instrument, 0, int(sell))
+    order.extras = Extras(trigger=trigger)
+    book.stops.wait(order, order.extras)
     return order
 
 
@@ -107,15 +116,37 @@ def test_a_reduced_order_keeps_its_place() -> None:
     assert book.depth(1)[0] == [(100, 13, 2)]
 
 
-def test_can_fill_counts_only_what_the_limit_reaches() -> None:
+def test_a_level_shows_what_may_show_and_knows_what_hides() -> None:
     book = Book(1)
-    for sequence, price in enumerate((101, 102, 103), start=1):
-        rest(book, sequence, price, 10, sell=True)
-    assert book.asks.can_fill(-102, 20)
-    assert not book.asks.can_fill(-102, 21)
-    assert book.asks.can_fill(ANY_PRICE, 30)
-    assert not book.asks.can_fill(ANY_PRICE, 31)
-    assert not book.bids.can_fill(ANY_PRICE, 1)
+    rest(book, 1, 100, 10)
+    iceberg = Order(SESSION, 2, 1002, 100, 10, 1, 0, 0)
+    iceberg.extras = Extras(display=4)
+    book.bids.rest_iceberg(iceberg, iceberg.extras, 100)
+    book.check_invariants()
+    assert book.depth(1)[0] == [(100, 14, 2)]
+    assert (iceberg.open, iceberg.extras.hidden, iceberg.leaves, book.bids.levels[100].hidden) == (4, 6, 10, 6)
+    reduce_iceberg(iceberg, iceberg.extras, 7)
+    assert (iceberg.open, iceberg.extras.hidden, iceberg.leaves, book.bids.levels[100].hidden) == (4, 3, 7, 3)
+    reduce_iceberg(iceberg, iceberg.extras, 3)
+    assert (iceberg.open, iceberg.extras.hidden, iceberg.leaves, book.bids.levels[100].hidden) == (3, 0, 3, 0)
+    book.check_invariants()
+    remove(iceberg)
+    book.check_invariants()
+
+
+def test_matching_stops_at_an_iceberg_that_shows_its_next_slice_and_goes_to_the_back() -> None:
+    book = Book(1)
+    iceberg = Order(SESSION, 1, 1001, 100, 10, 1, 0, 0)
+    iceberg.extras = Extras(display=4)
+    book.bids.rest_iceberg(iceberg, iceberg.extras, 100)
+    plain = rest(book, 2, 100, 3)
+    assert book.bids.match(100, 20) == [(iceberg, 4)]
+    book.check_invariants()
+    assert sequences(book.bids) == [2, 1]
+    assert book.bids.match(100, 16) == [(plain, 3), (iceberg, 4)]
+    assert book.bids.match(100, 9) == [(iceberg, 2)]
+    assert book.depth(1) == ([], [])
+    book.check_invariants()
 
 
 def test_sums_of_a_level_and_prices_reach_beyond_63_bits() -> None:
@@ -123,19 +154,29 @@ def test_sums_of_a_level_and_prices_reach_beyond_63_bits() -> None:
     for sequence in (1, 2, 3):
         rest(book, sequence, VALUE_MAX, VALUE_MAX)
     assert book.depth(1)[0] == [(VALUE_MAX, 3 * VALUE_MAX, 3)]
-    assert not book.asks.can_fill(ANY_PRICE, 1)
     assert len(book.bids.match(ANY_PRICE, VALUE_MAX)) == 1
     book.check_invariants()
 
 
-def test_a_long_level_can_be_eaten_front_to_back_and_dropped() -> None:
+def test_a_long_level_can_be_eaten_front_to_back_in_steps_and_dropped() -> None:
     book = Book(1)
-    for sequence in range(1, 20_001):
+    for sequence in range(1, 2001):
         rest(book, sequence, 100, 1)
-    assert len(book.bids.match(100, 10_000)) == 10_000
-    assert book.depth(1)[0] == [(100, 10_000, 10_000)]
-    assert book.bids.match(100, 1)[0][0].sequence == 10_001
-    assert len(book.bids.match(100, 20_000)) == 9_999
+    assert len(book.bids.match(100, 1000)) == FILLS_STEP
+    book.check_invariants()
+    assert book.depth(1)[0] == [(100, 2000 - FILLS_STEP, 2000 - FILLS_STEP)]
+    assert book.bids.match(100, 1)[0][0].sequence == FILLS_STEP + 1
+    while book.bids.match(100, 10_000):
+        book.check_invariants()
+    assert book.depth(1) == ([], [])
+
+
+def test_many_levels_are_eaten_in_steps_too() -> None:
+    book = Book(1)
+    for sequence in range(1, 2001):
+        rest(book, sequence, sequence, 1)
+    assert len(book.bids.match(ANY_PRICE, 1000)) == FILLS_STEP
+    assert book.bids.best == 2000 - FILLS_STEP
     book.check_invariants()
 
 
@@ -157,6 +198,14 @@ def test_hash_is_of_the_content_and_not_of_how_it_came_about(moves: list[tuple[b
     for order in list(book.orders())[:1]:
         order.open += 1
         assert detour.state_hash() != book.state_hash()
+        order.open -= 1
+    detour.last_price = 100
+    assert detour.state_hash() != book.state_hash()
+    detour.last_price, detour.rules = 0, MarketRules(low=5)
+    assert detour.state_hash() != book.state_hash()
+    detour.rules = OPEN_MARKET
+    stop(detour, 950, 100)
+    assert detour.state_hash() != book.state_hash()
 
 
 PRINT_HASH = """
@@ -209,12 +258,43 @@ def cross(book: Book) -> None:
     rest(book, 9, 100, 1, sell=True)
 
 
-@pytest.mark.parametrize("damage", [break_sum, break_best, break_link, break_price, leave_an_empty_level, cross])
+def hide_more(book: Book) -> None:
+    book.bids.levels[100].hidden += 1
+
+
+def show_too_much(book: Book) -> None:
+    order = book.bids.levels[98].head
+    assert order is not None
+    order.open += 1
+    order.level.quantity += 1
+
+
+def trigger(book: Book) -> None:
+    for order in book.stops:
+        assert order.extras is not None
+        order.extras.is_triggered = True
+
+
+def print_a_trade(book: Book) -> None:
+    book.last_price = 110
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        break_sum, break_best, break_link, break_price, leave_an_empty_level, cross, hide_more, show_too_much, trigger,
+        print_a_trade,
+    ],
+)  # fmt: skip
 def test_the_check_of_invariants_sees_damage(damage: Callable[[Book], None]) -> None:
     book = Book(1)
     for sequence in (1, 2):
         rest(book, sequence, 100, 5)
     rest(book, 3, 99, 5)
+    stop(book, 4, 110)
+    iceberg = Order(SESSION, 5, 1005, 98, 5, 1, 0, 0)
+    iceberg.extras = Extras(display=2)
+    book.bids.rest_iceberg(iceberg, iceberg.extras, 98)
     book.check_invariants()
     damage(book)
     with pytest.raises(AssertionError):

@@ -129,12 +129,8 @@ def new(
         (new(flags=7 << 2), Reason.BAD_RECORD),
         (new(kind=7), Reason.BAD_RECORD),
         (new(kind=255), Reason.BAD_RECORD),
-        (new(flags=TimeInForce.GTD << 2), Reason.NOT_SUPPORTED),
-        (new(flags=1 << 5), Reason.NOT_SUPPORTED),
-        (new(flags=1 << 6), Reason.NOT_SUPPORTED),
-        (new(flags=3 << 6), Reason.NOT_SUPPORTED),
+        (new(flags=TimeInForce.GTD << 2), Reason.BAD_RECORD),
         (new(kind=Kind.MASS_CANCEL), Reason.BAD_RECORD),
-        (new(kind=Kind.EXTENSION), Reason.NOT_SUPPORTED),
     ],
 )
 def test_a_record_that_cannot_be_executed_is_rejected_and_the_next_one_goes_on(record: bytes, reason: Reason) -> None:

@@ -1,140 +1,192 @@
-"""The matcher against the naive model: any records, any grouping, two sessions; every report and level equal."""
+"""The matcher against the naive model: any flow of all there is, any grouping; every report and level equal."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from collections import defaultdict
+from collections.abc import Generator
+
+import attrs
+import pytest
+from hypothesis import given, settings
 
 from engine.matcher import Matcher
-from orderd.wire.records import RECORD, RECORD_BYTES, Kind
-from orderd.wire.reports import ExecType, Reason
+from orderd.wire.records import RECORD, RECORD_BYTES
+from orderd.wire.reports import ExecType, Reason, Report
 from tests.support.matching import Trader
 from tests.support.naive_book import NaiveEngine
-
-INSTRUMENTS = [1, 7]
-LARGEST = 2**63 - 1
-
-Fields = tuple[int, ...]
-Group = tuple[int, list[Fields], bool]
-"""Which session sends, its records, and whether one by one."""
-
-FRESH = -1
-"""As a number: one that was never used."""
-AIMED = -2
-"""As a number, followed by a pick: that of a live order of the session. Plain random numbers would hardly ever hit."""
-
-prices = st.integers(97, 103)
-quantities = st.integers(1, 6)
-limit_flags = st.sampled_from([0, 1, 0, 1, 0, 1, 4, 5, 8, 9, 12, 13])
-market_flags = st.sampled_from([2, 3, 10, 11, 14, 15])
-instruments = st.sampled_from([1, 1, 1, 7])
-picks = st.integers(0, 9)
-accounts = st.integers(0, 3)
-new_kind = st.just(Kind.NEW)
-
-new_limits = st.tuples(st.just(FRESH), prices, quantities, instruments, accounts, new_kind, limit_flags)
-new_markets = st.tuples(st.just(FRESH), st.just(0), quantities, instruments, accounts, new_kind, market_flags)
-cancels = st.tuples(st.just(AIMED), picks, st.just(0), st.just(0), accounts, st.just(Kind.CANCEL))
-replaces = st.tuples(st.just(AIMED), picks, prices, quantities, accounts, st.sampled_from([3, 4]))
-same_price = st.tuples(st.just(AIMED), picks, st.just(0), quantities, accounts, st.sampled_from([3, 4]))
-mass_cancels = st.builds(
-    lambda flags, instrument, account: (
-        0, 0, 0, instrument if flags & 4 else 0, account if flags & 8 else 0, Kind.MASS_CANCEL, flags & (15 if flags & 2
-        else 14),
-    ), st.integers(0, 15), st.sampled_from([1, 1, 7, 9]), accounts,
-)  # fmt: skip
-anything = st.tuples(
-    st.integers(0, 20) | st.integers(0, 2**64 - 1),
-    prices | st.sampled_from([0, -1, LARGEST, -(2**63)]),
-    quantities | st.sampled_from([0, LARGEST, LARGEST + 1, 2**64 - 1]),
-    st.sampled_from([1, 1, 7, 9]),
-    accounts,
-    st.sampled_from([0, 1, 1, 1, 2, 3, 4, 5, 6, 7, 255]),
-    limit_flags | st.integers(0, 255),
+from tests.support.order_flows import (
+    INSTRUMENTS,
+    Aimed,
+    EndDay,
+    Expire,
+    New,
+    Raw,
+    Send,
+    SetMarket,
+    Step,
+    flows,
+    long_flow,
 )
-limits = [new_limits] * 6
-one_record: st.SearchStrategy[Fields] = st.one_of(
-    *limits, new_markets, cancels, replaces, replaces, same_price, same_price, mass_cancels, anything
-)
-groups = st.lists(
-    st.tuples(st.sampled_from([0, 0, 1]), st.lists(one_record, min_size=1, max_size=8), st.booleans()),
-    min_size=5,
-    max_size=30,
-)
+from tests.support.scale import examples
+
+SESSIONS = (11, 22, 33)
+ENDS = (ExecType.CANCELED, ExecType.EXPIRED)
 
 
-class Pair:
-    """Matcher and model, fed the same."""
+class Twin:
+    """A matcher that is fed what another one was."""
 
     def __init__(self) -> None:
         self.matcher = Matcher(INSTRUMENTS)
-        self.traders = [Trader(self.matcher, 11), Trader(self.matcher, 22)]
+        self.traders = [Trader(self.matcher, session) for session in SESSIONS]
+
+    def feed(self, who: int, data: bytes, now_ns: int) -> None:
+        """Execute whole records in one call."""
+        trader = self.traders[who]
+        told = [len(other.log) for other in self.traders]
+        self.matcher.touched.clear()
+        self.matcher.apply(trader.session, trader.next_sequence, memoryview(data), now_ns)
+        trader.next_sequence += len(data) // RECORD_BYTES
+        heard = {other.session for other, count in zip(self.traders, told, strict=True) if len(other.log) > count}
+        assert heard - {trader.session} <= set(self.matcher.touched) <= heard
+
+    def happen(self, step: Step, now_ns: int) -> int:
+        """Anything but records."""
+        if isinstance(step, Expire):
+            return run(self.matcher.expire(now_ns))
+        if isinstance(step, EndDay):
+            return run(self.matcher.end_day(now_ns))
+        assert isinstance(step, SetMarket)
+        self.matcher.set_market(step.instrument, step.rules)
+        return 0
+
+
+def run(steps: Generator[None, None, int]) -> int:
+    """Do all steps; what they return."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return int(end.value)
+
+
+class Pair(Twin):
+    """Matcher and model, fed the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.model = NaiveEngine(list(INSTRUMENTS))
         self.now_ns = 1000
         self.last_number = 0
+        self.fed: list[tuple[int, bytes, Step, int]] = []
+        self.reports: dict[int, list[Report]] = {session: [] for session in SESSIONS}
 
-    def record(self, session: int, fields: Fields) -> bytes:
-        """The record that ``fields`` mean as the model stands now."""
-        if fields[0] == FRESH:
-            self.last_number += 1
-            return RECORD.pack(self.last_number, *fields[1:])
-        if fields[0] != AIMED:
-            return RECORD.pack(*fields)
-        _, pick, price, quantity, account, kind = fields
-        live = sorted((o for o in self.model.resting if o.session == session), key=lambda o: o.sequence)
-        if not live:
-            return RECORD.pack(pick, price, quantity, 1, account, kind, 0)
-        order = live[pick % len(live)]
-        if kind != Kind.CANCEL:
-            price = price or order.price
-        return RECORD.pack(order.number, price, quantity, order.instrument, account, kind, 0)
-
-    def feed(self, who: int, fields: list[Fields]) -> bytes:
-        """Execute records in one call of the matcher; their bytes."""
-        trader = self.traders[who]
-        data = b""
-        for sequence, values in enumerate(fields, start=trader.next_sequence):
-            record = self.record(trader.session.id, values)
-            self.model.execute(trader.session.id, sequence, record, self.now_ns)
-            data += record
-        self.feed_matcher(who, data)
-        self.now_ns += 1
-        return data
-
-    def feed_matcher(self, who: int, data: bytes, *, in_steps: bool = False) -> None:
-        """Execute whole records in one call, with no model."""
-        trader, other = self.traders[who], self.traders[1 - who]
-        told = len(other.log)
-        self.matcher.touched.clear()
-        if in_steps:
-            for _ in self.matcher.apply_in_steps(trader.session, trader.next_sequence, memoryview(data), self.now_ns):
-                pass
+    def step(self, step: Step) -> None:
+        """One step of a flow, and then all is compared."""
+        self.now_ns += step.after_ns if isinstance(step, Expire) else 1
+        if isinstance(step, Send):
+            groups = [(one,) for one in step.told] if step.one_by_one else [step.told]
+            for told in groups:
+                self.send(step, told)
         else:
-            self.matcher.apply(trader.session, trader.next_sequence, memoryview(data), self.now_ns)
-        trader.next_sequence += len(data) // RECORD_BYTES
-        assert list(self.matcher.touched) == ([other.session] if len(other.log) > told else [])
+            self.fed.append((0, b"", step, self.now_ns))
+            expired = self.happen(step, self.now_ns)
+            if isinstance(step, SetMarket):
+                self.model.rules[step.instrument] = (step.rules.halted, step.rules.low, step.rules.high)
+            else:
+                model = self.model
+                assert expired == (model.expire if isinstance(step, Expire) else model.end_day)(self.now_ns)
+        self.compare()
+
+    def send(self, step: Send, told: tuple[New | Aimed | Raw, ...]) -> None:
+        trader = self.traders[step.who]
+        data = b""
+        for one in told:
+            for record in self.records(trader.session.id, one):
+                sequence = trader.next_sequence + len(data) // RECORD_BYTES
+                self.model.execute(trader.session.id, sequence, record, self.now_ns)
+                data += record
+        self.fed.append((step.who, data, step, self.now_ns))
+        if step.one_by_one:
+            for at in range(0, len(data), RECORD_BYTES):
+                self.feed(step.who, data[at : at + RECORD_BYTES], self.now_ns)
+        else:
+            self.feed(step.who, data, self.now_ns)
+
+    def records(self, session: int, one: New | Aimed | Raw) -> list[bytes]:
+        """What is told, as the model stands now."""
+        if isinstance(one, New):
+            self.last_number += 1
+            return one.records(self.last_number, self.now_ns)
+        if isinstance(one, Raw):
+            return [RECORD.pack(*one.fields)]
+        live = [order for order in self.model.live if order.session == session]
+        return [one.record(sorted(live, key=lambda order: order.sequence))]
 
     def compare(self) -> None:
         self.matcher.check_invariants()
         for trader in self.traders:
-            expected = self.model.reports.get(trader.session.id, [])
+            session = trader.session.id
             first = trader.next_report - 1
-            assert trader.read() == expected[first:]
-            live = {o.number: o.open for o in self.model.resting if o.session == trader.session.id}
-            assert {number: order.open for number, order in trader.session.live.items()} == live
+            fresh = trader.read()
+            assert fresh == self.model.reports.get(session, [])[first:]
+            self.reports[session] += fresh
+            live = {o.number: o.open for o in self.model.live if o.session == session}
+            assert {number: order.leaves for number, order in trader.session.live.items()} == live
+            assert trader.session.stops == sum(order.session == session for order in self.model.waiting)
         for instrument in INSTRUMENTS:
-            assert self.matcher.book(instrument).depth(1000) == self.model.depth(instrument)
+            book = self.matcher.book(instrument)
+            assert book.depth(1000) == self.model.depth(instrument)
+            assert book.last_price == self.model.last_prices.get(instrument, 0)
 
 
-@given(groups)
-def test_every_report_and_every_level_is_the_models(steps: list[Group]) -> None:
-    pair = Pair()
-    for who, fields, one_by_one in steps:
-        if one_by_one:
-            for values in fields:
-                pair.feed(who, [values])
-                pair.compare()
+def check_finals(pair: Pair) -> None:
+    """Each input has exactly one final report, and they come in order."""
+    for trader in pair.traders:
+        finals = [report.input for report in pair.reports[trader.session.id] if report.final]
+        assert finals == list(range(1, trader.next_sequence))
+
+
+def check_lots(pair: Pair) -> None:
+    """What an order was filled and what is left of it add up, each trade has two sides, and ids have no gaps."""
+    by_trade: dict[int, list[tuple[int, int, bool, bool]]] = defaultdict(list)
+    for trader in pair.traders:
+        filled: dict[int, int] = defaultdict(int)
+        left: dict[int, int] = {}
+        ended: set[int] = set()
+        for report in pair.reports[trader.session.id]:
+            assert not (report.order in ended and report.exec_type is not ExecType.CANCEL_REJECTED and report.order)
+            if report.exec_type is ExecType.TRADE:
+                by_trade[report.trade_id].append((report.last_qty, report.last_px, report.taker, report.sell))
+                filled[report.order] += report.last_qty
+                if report.order in left:
+                    assert report.leaves_qty == left[report.order] - report.last_qty
+            if report.order and report.exec_type is not ExecType.NEW:
+                assert report.cum_qty == filled[report.order]
+                left[report.order] = report.leaves_qty
+                if report.exec_type in ENDS:
+                    ended.add(report.order)
+        for order in trader.session.live.values():
+            assert order.sequence not in ended
+            assert order.filled == filled[order.sequence]
+            assert order.leaves == left.get(order.sequence, order.leaves)
+    assert sorted(by_trade) == list(range(1, pair.matcher.next_trade_id))
+    for one, other in by_trade.values():
+        assert other == (one[0], one[1], not one[2], not one[3])
+
+
+@settings(max_examples=examples(500))
+@given(flows)
+def test_every_report_and_every_level_is_the_models(steps: list[Step]) -> None:
+    pair, twin = Pair(), Twin()
+    for step in steps:
+        pair.step(step)
+    check_finals(pair)
+    check_lots(pair)
+    for who, data, step, now_ns in pair.fed:
+        if data:
+            twin.feed(who, data, now_ns)
         else:
-            pair.feed(who, fields)
-            pair.compare()
+            twin.happen(step, now_ns)
+    assert twin.matcher.state_hash() == pair.matcher.state_hash()
     for trader in pair.traders:
         pair.matcher.cancel_session(trader.session, Reason.REPORTS_FULL, pair.now_ns)
         pair.model.cancel_session(trader.session.id, Reason.REPORTS_FULL, pair.now_ns)
@@ -142,50 +194,30 @@ def test_every_report_and_every_level_is_the_models(steps: list[Group]) -> None:
     assert pair.matcher.book(1).depth(1) == ([], [])
 
 
-@given(groups)
-def test_each_input_has_exactly_one_final_report_and_they_come_in_order(steps: list[Group]) -> None:
+@pytest.mark.parametrize("seed", range(1, 1 + examples(10)))
+def test_every_report_and_every_level_is_the_models_when_much_rests(seed: int) -> None:
     pair = Pair()
-    for who, fields, _ in steps:
-        pair.feed(who, fields)
-    for trader in pair.traders:
-        finals = [report.input for report in trader.read() if report.final]
-        assert finals == list(range(1, trader.next_sequence))
+    for step in long_flow(seed, 400):
+        pair.step(step)
+    check_finals(pair)
+    check_lots(pair)
 
 
-@given(groups)
-def test_the_same_inputs_give_the_same_bytes_whatever_their_grouping_across_calls(steps: list[Group]) -> None:
-    whole, again, single = Pair(), Pair(), Pair()
-    for who, fields, _ in steps:
-        data = whole.feed(who, fields)
-        again.feed_matcher(who, data, in_steps=True)
+@settings(max_examples=examples(100))
+@given(flows)
+def test_the_same_inputs_give_the_same_bytes_whatever_their_grouping_across_calls(steps: list[Step]) -> None:
+    pair, again, single = Pair(), Twin(), Twin()
+    for step in steps:
+        pair.step(attrs.evolve(step, one_by_one=False) if isinstance(step, Send) else step)
+    for who, data, step, now_ns in pair.fed:
+        if not data:
+            again.happen(step, now_ns)
+            single.happen(step, now_ns)
+            continue
+        again.feed(who, data, now_ns)
         for at in range(0, len(data), RECORD_BYTES):
-            single.feed_matcher(who, data[at : at + RECORD_BYTES])
-        again.now_ns = single.now_ns = whole.now_ns
-    assert whole.matcher.state_hash() == again.matcher.state_hash() == single.matcher.state_hash()
-    for i in (0, 1):
-        assert whole.traders[i].log.read(1, 2**60) == again.traders[i].log.read(1, 2**60)
-        assert whole.traders[i].read() == single.traders[i].read()
-
-
-@given(groups)
-def test_lots_are_conserved(steps: list[Group]) -> None:
-    pair = Pair()
-    for who, fields, _ in steps:
-        pair.feed(who, fields)
-    bought = sold = 0
-    by_trade: dict[int, list[tuple[int, int, bool]]] = {}
-    for trader in pair.traders:
-        cumulated: dict[int, int] = {}
-        for report in trader.read():
-            if report.exec_type is ExecType.TRADE:
-                bought += 0 if report.sell else report.last_qty
-                sold += report.last_qty if report.sell else 0
-                by_trade.setdefault(report.trade_id, []).append((report.last_qty, report.last_px, report.taker))
-                cumulated[report.order] = cumulated.get(report.order, 0) + report.last_qty
-            if report.order in cumulated:
-                assert report.cum_qty == cumulated[report.order]
-    assert bought == sold
-    assert list(range(1, pair.matcher.next_trade_id)) == sorted(by_trade)
-    for sides in by_trade.values():
-        (lots, price, taker), other_side = sides
-        assert other_side == (lots, price, not taker)
+            single.feed(who, data[at : at + RECORD_BYTES], now_ns)
+    assert pair.matcher.state_hash() == again.matcher.state_hash() == single.matcher.state_hash()
+    for i, trader in enumerate(pair.traders):
+        assert trader.log.read(1, 2**60) == again.traders[i].log.read(1, 2**60)
+        assert pair.reports[trader.session.id] == single.traders[i].read()

@@ -3,7 +3,19 @@
 from engine.matcher import Matcher
 from engine.orders import Session
 from orderd.link.report_log import ReportLog
-from orderd.wire.records import RECORD, RECORD_BYTES, Kind, Side, TimeInForce, mass_flags, new_flags
+from orderd.wire.records import (
+    FLAG_POST_ONLY,
+    RECORD,
+    RECORD_BYTES,
+    STP_SHIFT,
+    Attribute,
+    Kind,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+    mass_flags,
+    new_flags,
+)
 from orderd.wire.reports import ExecType, Report, check_items, iter_reports
 
 INSTRUMENT = 1
@@ -22,6 +34,40 @@ def market(number: int, side: Side, quantity: int, tif: TimeInForce = TimeInForc
     """A NEW market order."""
     flags = new_flags(side, market=True, time_in_force=tif)
     return RECORD.pack(number, 0, quantity, INSTRUMENT, 0, Kind.NEW, flags)
+
+
+def order(
+    number: int,
+    side: Side,
+    quantity: int,
+    price: int | None,
+    *,
+    tif: TimeInForce = TimeInForce.DAY,
+    post_only: bool = False,
+    stp: SelfTradePrevention = SelfTradePrevention.NONE,
+    account: int = 0,
+    instrument: int = INSTRUMENT,
+    trigger: int = 0,
+    display: int = 0,
+    minimum: int = 0,
+    expiry_ns: int = 0,
+) -> bytes:
+    """A NEW of any sort, with its extensions before it: 0 says nothing. With no price it is a market order."""
+    flags = new_flags(side, market=price is None, time_in_force=tif)
+    flags |= (FLAG_POST_ONLY if post_only else 0) | stp << STP_SHIFT
+    said = (
+        (Attribute.TRIGGER, trigger), (Attribute.DISPLAY, display), (Attribute.MINIMUM, minimum),
+        (Attribute.EXPIRY, expiry_ns),
+    )  # fmt: skip
+    records = [extension(number, attribute, value, instrument) for attribute, value in said if value]
+    records.append(RECORD.pack(number, price or 0, quantity, instrument, account, Kind.NEW, flags))
+    return b"".join(records)
+
+
+def extension(number: int, attribute: int, value: int, instrument: int = INSTRUMENT) -> bytes:
+    """An EXTENSION that fits, if attribute and value do."""
+    price, quantity = (value, 0) if attribute == Attribute.TRIGGER else (0, value)
+    return RECORD.pack(number, price, quantity, instrument, 0, Kind.EXTENSION, attribute)
 
 
 def cancel(number: int, instrument: int = INSTRUMENT) -> bytes:
@@ -44,6 +90,21 @@ def mass_cancel(side: Side | None = None, *, instrument: int | None = None, acco
 def outline(reports: list[Report]) -> list[tuple[str, int, bool]]:
     """Exec type, sequence of the order, final."""
     return [(report.exec_type.name, report.order, report.final) for report in reports]
+
+
+def told(reports: list[Report]) -> list[str]:
+    """What was told but for EXTENDED: exec type, sequence of the order, what says most; * final, 0 no input."""
+    out = []
+    for r in reports:
+        if r.exec_type is ExecType.EXTENDED:
+            continue
+        what = f"{r.exec_type.name} {r.order}"
+        if r.exec_type is ExecType.TRADE:
+            what += f" {r.last_qty}@{r.last_px} left {r.leaves_qty}"
+        elif r.reason:
+            what += f" {r.reason.name}"
+        out.append(what + ("*" if r.final else "") + ("" if r.input else " 0"))
+    return out
 
 
 def trades(reports: list[Report]) -> list[tuple[int, int, int]]:
