@@ -15,16 +15,22 @@ from orderd.orders.entries import EntryError, EntryKind
 from orderd.runtime.decimals import DecimalError
 from orderd.runtime.fields import FieldError
 from orderd.runtime.instruments import Instrument
+from orderd.runtime.timestamps import format_time_ns
 from orderd.wire.paths import Path
 from orderd.wire.records import (
     FLAG_MARKET,
+    FLAG_POST_ONLY,
     FLAG_SELL,
     MASS_ACCOUNT,
     MASS_SIDE,
     RECORD,
+    STP_MASK,
+    STP_SHIFT,
     TIF_MASK,
     TIF_SHIFT,
+    Attribute,
     Kind,
+    SelfTradePrevention,
     Side,
     TimeInForce,
 )
@@ -33,12 +39,13 @@ from orderd.wire.reports import RANGE, RANGE_BYTES, ExecType, Report, check_item
 APPLICATION: Final = b"orderd"
 SHOWN_MAX: Final = 4
 """Orders, reports and the like in one line of text; JSON has all."""
-_UNSHOWN: Final = frozenset({"records", "ids", "ages", "batches", "items"})
+_UNSHOWN: Final = frozenset({"records", "ids", "ages", "guards", "batches", "items"})
 """Shown within the orders and reports that they belong to."""
 
 _TEXT_KEYS: Final = (
-    *("batch_id", "exec_type", "kind", "cl_ord_id", "order_id", "number", "side", "quantity", "instrument", "price"),
-    *("count", "last_lots", "last_ticks", "reason", "type", "tif", "orders"),
+    *("batch_id", "exec_type", "kind", "attribute", "cl_ord_id", "order_id", "number", "side", "quantity"),
+    *("instrument", "price", "count", "last_lots", "last_ticks", "reason", "type", "tif", "orders"),
+    *("expire_time", "post_only", "stp"),
 )
 """What one of a list shows of itself in a line of text, in this order."""
 
@@ -69,7 +76,7 @@ class Decoder:
         found: Fields = {
             field.name: _plain(getattr(entry, field.name))
             for field in attrs.fields(type(entry))
-            if field.name not in _UNSHOWN
+            if field.name not in _UNSHOWN and getattr(entry, field.name) is not None
         }
         if isinstance(entry, entries.Orders):
             found["batches"] = [_batch(entry, mark) for mark in entry.batches]
@@ -100,6 +107,9 @@ class Decoder:
         for index, record in enumerate(RECORD.iter_unpack(group.records)):
             order = self._order(group.first + index, texts.get(index), record)
             found.append(order | {"max_age_ms": ages[index]} if index in ages else order)
+        for mark in group.guards:
+            for order in found[mark.index : mark.index + mark.count]:
+                order["guard"] = mark.guard
         return found
 
     def _order(self, order_id: int, text_id: bytes | None, record: tuple[int, ...]) -> Fields:
@@ -118,6 +128,15 @@ class Decoder:
             found["type"] = "MARKET" if flags & FLAG_MARKET else "LIMIT"
             found["tif"] = TimeInForce(tif).name if tif in set(TimeInForce) else str(tif)
             found["account"] = account
+            if flags & FLAG_POST_ONLY:
+                found["post_only"] = True
+            if flags & STP_MASK:
+                found["stp"] = SelfTradePrevention(flags >> STP_SHIFT).name
+        elif kind == Kind.EXTENSION:
+            found["attribute"] = Attribute(flags).name if flags in set(Attribute) else str(flags)
+            if flags == Attribute.EXPIRY:
+                # Not a quantity, whatever the field is called.
+                return found | {"expire_time": format_time_ns(quantity)}
         elif kind == Kind.MASS_CANCEL:
             if flags & MASS_SIDE:
                 found["side"] = Side(flags & FLAG_SELL).name
@@ -181,7 +200,10 @@ def text(found: Fields) -> str:
         if name == "bytes":
             parts.append(value if len(value) <= 64 else f"{value[:64]}...")
         elif isinstance(value, list):
-            shown = [" ".join(str(row[key]) for key in _TEXT_KEYS if key in row) for row in value[:SHOWN_MAX]]
+            shown = [
+                " ".join(key if row[key] is True else str(row[key]) for key in _TEXT_KEYS if key in row)
+                for row in value[:SHOWN_MAX]
+            ]
             if len(value) > SHOWN_MAX:
                 shown.append(f"and {len(value) - SHOWN_MAX} more")
             if shown:

@@ -14,10 +14,12 @@ from orderd.journal.errors import (
     JournalMismatch,
     JournalVersionError,
     RecordTooLarge,
+    SnapshotError,
 )
-from orderd.journal.journal import Journal
+from orderd.journal.interface import Journal
 from orderd.journal.opening import open_journal
 from orderd.journal.record import Entry, Payload, record_bytes
+from orderd.journal.segment import Position
 from orderd.journal.writer import JournalWriter
 
 __all__ = [
@@ -33,8 +35,10 @@ __all__ = [
     "JournalVersionError",
     "JournalWriter",
     "Payload",
+    "Position",
     "RealDisk",
     "RecordTooLarge",
+    "SnapshotError",
     "open_journal",
     "record_bytes",
 ]

@@ -11,6 +11,7 @@ from orderd.journal.segment import (
     LOCK_NAME,
     SEGMENT_HEADER_BYTES,
     SPARE_SUFFIX,
+    Position,
     SegmentHeader,
     decode_segment_header,
     encode_segment_header,
@@ -43,12 +44,44 @@ class JournalDirectory:
             if name.endswith(SPARE_SUFFIX):
                 self.disk.unlink(self._path(name))
         indexes = sorted(i for i in map(index_of, names) if i is not None)
-        for expected, index in enumerate(indexes, 1):
+        # Whether those before the first one may be missing is decided by where the replay starts.
+        for expected, index in enumerate(indexes, min(indexes, default=1)):
             if index != expected:
-                raise JournalDamaged(self._path(segment_name(expected)), 0, "the segment is missing")
+                raise self._missing(expected)
             self.headers.append(self._read_header(index, application))
         # A rename that only the page cache knows of must not be relied on.
         self.disk.fsync_directory(self.directory)
+
+    def headers_from(self, start: Position | None) -> list[SegmentHeader]:
+        """Of the segments that a replay from ``start`` reads, all of them if it is None.
+
+        Raises :class:`JournalDamaged` if the first of them is not there, or does not follow on ``start``.
+        """
+        first = self.headers[0].index
+        wanted = 1 if start is None else start.index
+        if not first <= wanted < first + len(self.headers):
+            raise self._missing(wanted)
+        headers = self.headers[wanted - first :]
+        if start is not None and headers[0].position != start:
+            path = self.path_of(headers[0])
+            raise JournalDamaged(path, 0, "the segment does not follow on the snapshot that the replay starts from")
+        return headers
+
+    def prune(self, before_index: int) -> int:
+        """Delete the segments below an index, but never the last one; how many there were.
+
+        Oldest first, and each deletion is durable before the next: whatever is left at a crash is gapless.
+        """
+        pruned = 0
+        while len(self.headers) > 1 and self.headers[0].index < before_index:
+            self.disk.unlink(self.path_of(self.headers[0]))
+            self.disk.fsync_directory(self.directory)
+            del self.headers[0]
+            pruned += 1
+        return pruned
+
+    def _missing(self, index: int) -> JournalDamaged:
+        return JournalDamaged(self._path(segment_name(index)), 0, "the segment is missing")
 
     def _read_header(self, index: int, application: bytes) -> SegmentHeader:
         path = self._path(segment_name(index))

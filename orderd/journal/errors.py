@@ -27,6 +27,15 @@ class JournalDamaged(JournalError):
         self.why = why
 
 
+class SnapshotError(JournalError):
+    """A snapshot file that cannot be used. Nothing was altered; there may be an older one."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path = path
+        self.why = why
+
+
 class JournalFull(JournalError):
     """There is no space for another segment. Nothing was written; it can be tried again later."""
 

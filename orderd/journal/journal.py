@@ -8,12 +8,14 @@ Blocking and not thread-safe: one owner at a time. ``docs/JOURNAL.md`` has the b
   while a spare is made, when nothing has been written, and all segments but the last are whole.
 - What ``replay`` yields is durable, even after a sync that failed in an earlier process: what may never have reached
   the disk is written again, since the page cache would claim that it had.
+- A replay can start at a segment boundary that a snapshot stands for (:mod:`orderd.journal.snapshots`); segments before
+  such boundaries can be pruned. What is left is always a gapless row of segments up to the last.
 - Any error of a write or a sync is final. The journal says :class:`JournalFailed` from then on; the next start finds
   out what is on disk.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 import attrs
 
@@ -25,66 +27,13 @@ from orderd.journal.record import LAST, MORE, OVERHEAD_BYTES, Entry, Payload, en
 from orderd.journal.segment import (
     SEGMENT_HEADER_BYTES,
     Durability,
+    Position,
     SegmentHeader,
     encode_segment_header,
     round_segment_bytes,
 )
 
 _MISUSED: Final = "the journal takes a commit only after all of it was replayed, and none after close"
-
-
-class Journal(Protocol):
-    """What both backends offer. Blocking, and for one thread at a time."""
-
-    journal_id: int
-    """64 random bits, made with the journal."""
-    commits: int
-    """Commits since it was opened."""
-    bytes: int
-    """Bytes of records written since it was opened."""
-    failure: str | None
-    """Why the journal takes nothing more; None while it does."""
-
-    @property
-    def segments(self) -> int:
-        """Segment files that there are."""
-
-    @property
-    def room(self) -> int:
-        """Payload bytes of one entry that can surely be committed now without allocating.
-
-        Several entries surely fit as well if their ``record_bytes`` add up to no more than this.
-        """
-
-    @property
-    def fits_segment(self) -> int:
-        """Like ``room``, for the segment in use alone: up to here a commit costs one write and one sync."""
-
-    @property
-    def needs_spare(self) -> bool:
-        """``prepare_spare`` would have something to do."""
-
-    def replay(self) -> Iterator[Entry]:
-        """All entries in order. Must be exhausted before the first commit; can be called once."""
-
-    def commit(self, entries: Sequence[tuple[int, Payload]]) -> None:
-        """Append all ``entries``, in this order; with durability "commit" they are durable on return.
-
-        Raises :class:`RecordTooLarge` or :class:`JournalFull` before anything is written, :class:`JournalFailed` when
-        it is not known what was.
-        """
-
-    def sync(self) -> None:
-        """Make durable what was committed and is not yet; nothing to do with durability "commit"."""
-
-    def probe(self) -> None:
-        """Sync though nothing may be new: returns once the disk has answered. Raises :class:`JournalFailed`."""
-
-    def prepare_spare(self) -> None:
-        """Allocate the next segment if that has not been done. Raises :class:`JournalFull`; it can be tried again."""
-
-    def close(self) -> None:
-        """Sync what is not, and give the lock back. A second call does nothing."""
 
 
 @attrs.define
@@ -123,6 +72,7 @@ class FileJournal:
         self._replayed = False
         self._closed = False
         self.failure: str | None = None
+        self.location: tuple[int, int] | None = None
 
     @property
     def segments(self) -> int:
@@ -142,34 +92,42 @@ class FileJournal:
     def needs_spare(self) -> bool:
         return not self._spares
 
-    def replay(self) -> Iterator[Entry]:
+    def replay(self, start: Position | None = None) -> Iterator[Entry]:
         if self._replaying or self._closed:
             raise RuntimeError("a journal is replayed once, while it is open")
         self._replaying = True
         try:
-            yield from self._replay()
+            yield from self._replay(start)
         except OSError as error:
             if error.errno in NO_SPACE:
                 raise JournalFull(f"no room to repair the journal: {error}") from error
             raise self._fail(error) from error
 
-    def _replay(self) -> Iterator[Entry]:
-        next_commit, previous_end = 1, 0
-        for header in self._files.headers[:-1]:
+    def _replay(self, start: Position | None) -> Iterator[Entry]:
+        headers = self._files.headers_from(start)
+        next_commit, previous_end = (1, 0) if start is None else (start.first_commit, start.previous_end)
+        for header in headers[:-1]:
             data = self._files.read(header)
             found = self._scan(data, header, next_commit, previous_end)
             if not found.clean:
                 path = self._files.path_of(header)
                 raise JournalDamaged(path, found.end, "a bad record, and this is not the last segment")
-            yield from recovery.entries(data, SEGMENT_HEADER_BYTES, found.end)
+            yield from self._tell(data, header, found.end)
             next_commit, previous_end = found.next_commit, found.end
-        header = self._files.headers[-1]
+        header = headers[-1]
         data = self._files.read(header)
         found = self._scan(data, header, next_commit, previous_end)
         self._recover(data, header, found)
-        yield from recovery.entries(data, SEGMENT_HEADER_BYTES, found.end)
+        yield from self._tell(data, header, found.end)
         self._next_commit = found.next_commit
         self._replayed = True
+
+    def _tell(self, data: bytes, header: SegmentHeader, end: int) -> Iterator[Entry]:
+        offset = SEGMENT_HEADER_BYTES
+        for entry in recovery.entries(data, SEGMENT_HEADER_BYTES, end):
+            self.location = header.index, offset
+            yield entry
+            offset += record_bytes(len(entry[1]))
 
     def _scan(self, data: bytes, header: SegmentHeader, next_commit: int, previous_end: int) -> recovery.Scan:
         """The records of a segment that must follow on the one before it."""
@@ -212,6 +170,7 @@ class FileJournal:
             raise RuntimeError(_MISUSED)
         if not entries:
             return
+        self.location = tail.header.index, tail.end
         parts = self._plan([(kind, p if type(p) is bytes else bytes(p)) for kind, p in entries], tail.rest)
         while len(self._spares) < len(parts) - 1:
             self._make_spare()
@@ -280,9 +239,8 @@ class FileJournal:
         self._disk.close(old.handle)
 
     def _new_header(self, index: int, previous_end: int) -> SegmentHeader:
-        first = self._files.headers[0]
         return attrs.evolve(
-            first,
+            self._files.headers[-1],
             index=index,
             segment_bytes=self._segment_bytes,
             first_commit=self._next_commit,
@@ -305,6 +263,28 @@ class FileJournal:
             assert self._tail is not None
             self._disk.fdatasync(self._tail.handle)
             self._unsynced = False
+
+    def seal(self) -> Position | None:
+        self._check_usable()
+        tail = self._tail
+        if tail is None or not self._replayed:
+            raise RuntimeError(_MISUSED)
+        if tail.end > SEGMENT_HEADER_BYTES:
+            if not self._spares:
+                self._make_spare()
+            try:
+                self._rotate()
+            except BaseException as error:
+                failed = self._fail(error)
+                if isinstance(error, OSError):
+                    raise failed from error
+                raise
+        assert self._tail is not None
+        return self._tail.header.position
+
+    def prune(self, before_index: int) -> int:
+        # Without a look at anything that commits change: it may run beside them.
+        return self._files.prune(before_index)
 
     def sync(self) -> None:
         self._check_usable()

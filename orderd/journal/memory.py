@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from orderd.journal.record import Entry, Payload, record_bytes
+from orderd.journal.segment import Position
 
 _ROOM: Final = 2**40
 
@@ -16,6 +17,7 @@ class MemoryJournal:
         self.commits = 0
         self.bytes = 0
         self.failure: str | None = None
+        self.location: tuple[int, int] | None = None
 
     @property
     def segments(self) -> int:
@@ -33,8 +35,14 @@ class MemoryJournal:
     def needs_spare(self) -> bool:
         return False
 
-    def replay(self) -> Iterator[Entry]:
+    def replay(self, start: Position | None = None) -> Iterator[Entry]:
         return iter(())
+
+    def seal(self) -> Position | None:
+        return None
+
+    def prune(self, before_index: int) -> int:
+        return 0
 
     def commit(self, entries: Sequence[tuple[int, Payload]]) -> None:
         if entries:

@@ -3,7 +3,8 @@
 from orderd.journal.directory import JournalDirectory
 from orderd.journal.disk import NO_SPACE, Disk
 from orderd.journal.errors import JournalFailed, JournalFull
-from orderd.journal.journal import FileJournal, Journal
+from orderd.journal.interface import Journal
+from orderd.journal.journal import FileJournal
 from orderd.journal.memory import MemoryJournal
 from orderd.journal.segment import APPLICATION_BYTES_MAX, Durability, SegmentHeader, round_segment_bytes
 from orderd.runtime.journal_settings import JournalSettings

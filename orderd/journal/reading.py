@@ -19,11 +19,13 @@ from orderd.journal.record import HEADER, HEADER_BYTES, record_bytes
 from orderd.journal.segment import (
     SEGMENT_HEADER_BYTES,
     Durability,
+    Position,
     SegmentHeader,
     decode_segment_header,
     index_of,
     segment_name,
 )
+from orderd.journal.snapshots import snapshot_indexes
 
 LOOK_AGAIN_S: Final = 0.02
 LOOKS_STEADY: Final = 3
@@ -62,6 +64,8 @@ class Segment:
     """None if the file, or its header, cannot be used."""
     end: int
     """Offset behind the whole records."""
+    next_commit: int
+    """That a record at ``end`` would have; 0 if the header cannot be used."""
     tail: Tail | None
     problem: JournalDamaged | None
     _data: bytes = attrs.field(repr=False)
@@ -80,33 +84,49 @@ class Segment:
 class _Expected:
     """What the next segment's header has to say; None where nothing is known, being behind damage."""
 
-    first: SegmentHeader | None = None
+    journal: tuple[int, bytes] | None = None
+    """Id and application."""
     commit: int | None = 1
     previous_end: int | None = 0
 
 
-def read_segments(directory: str, *, pause: Pause = time.sleep) -> Iterator[Segment]:
+def read_segments(
+    directory: str, *, start: Position | None = None, before: int | None = None, pause: Pause = time.sleep
+) -> Iterator[Segment]:
     """The segments of the journal in ``directory``, one at a time; each holds all its bytes, so let go of it.
+
+    From ``start`` on, else from the first one, and up to the index ``before``, which is not read. Without ``start``,
+    segments missing before the first one are damage, unless there is a snapshot that stands in for them.
 
     Damage is told by :attr:`Segment.problem`, and reading goes on behind it. A directory without segments has none.
     Raises :class:`~orderd.journal.errors.JournalVersionError`, and OSError for what cannot be read.
     """
-    indexes = sorted(index for index in map(index_of, os.listdir(directory)) if index is not None)
-    expected = _Expected()
-    wanted = 1
+    names = os.listdir(directory)
+    indexes = sorted(index for index in map(index_of, names) if index is not None)
+    final = indexes[-1] if indexes else 0
+    wanted, expected = 1, _Expected()
+    if start is not None:
+        wanted = start.index
+        expected = _Expected((start.journal_id, start.application), start.first_commit, start.previous_end)
+        indexes = [index for index in indexes if index >= wanted]
+    elif indexes and indexes[0] > 1 and any(index >= indexes[0] for index in snapshot_indexes(names)):
+        wanted = indexes[0]
+        expected = _Expected(commit=None, previous_end=None)
     for index in indexes:
+        if before is not None and index >= before:
+            return
         if index != wanted:
             path = f"{directory}/{segment_name(wanted)}"
             yield _unusable(wanted, JournalDamaged(path, 0, "the segment is missing"))
             expected = attrs.evolve(expected, commit=None, previous_end=None)
-        found, expected = _read(directory, index, expected, last=index == indexes[-1], pause=pause)
+        found, expected = _read(directory, index, expected, last=index == final, pause=pause)
         yield found
         del found  # Two segments need not be in memory at a time.
         wanted = index + 1
 
 
 def _unusable(index: int, problem: JournalDamaged) -> Segment:
-    return Segment(index, problem.path, None, SEGMENT_HEADER_BYTES, None, problem, b"")
+    return Segment(index, problem.path, None, SEGMENT_HEADER_BYTES, 0, None, problem, b"")
 
 
 def _read(directory: str, index: int, expected: _Expected, *, last: bool, pause: Pause) -> tuple[Segment, _Expected]:
@@ -133,17 +153,16 @@ def _read(directory: str, index: int, expected: _Expected, *, last: bool, pause:
             problem_found = JournalDamaged(path, verdict.offset, verdict.why)
         elif verdict is not None:
             tail = Tail(verdict.offset, recovery.end_of_content(data) - verdict.offset, being_written=False)
-    segment = Segment(index, path, header, found.end, tail, problem_found, data)
-    after = _Expected(expected.first or header, found.next_commit, found.end)
+    segment = Segment(index, path, header, found.end, found.next_commit, tail, problem_found, data)
+    after = _Expected((header.journal_id, header.application), found.next_commit, found.end)
     return segment, after if problem_found is None else attrs.evolve(after, commit=None, previous_end=None)
 
 
 def _check_header(header: SegmentHeader, path: str, index: int, size: int, expected: _Expected) -> None:
     """Raises :class:`JournalDamaged` for a header that is intact and not that of this journal's next segment."""
-    first = expected.first
     if header.index != index:
         raise JournalDamaged(path, 0, f"this is segment {header.index} under another name")
-    if first is not None and (header.journal_id, header.application) != (first.journal_id, first.application):
+    if expected.journal is not None and (header.journal_id, header.application) != expected.journal:
         raise JournalDamaged(path, 0, "this segment is of another journal")
     if size > header.segment_bytes:
         raise JournalDamaged(path, header.segment_bytes, "the file is longer than its header says")

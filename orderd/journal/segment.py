@@ -55,6 +55,21 @@ class Durability(IntEnum):
 
 
 @attrs.frozen
+class Position:
+    """The boundary before a segment: what a snapshot that stands in for all earlier segments says of itself.
+
+    A segment follows on it only if its header says the same.
+    """
+
+    application: bytes
+    journal_id: int
+    index: int
+    """Of the segment that comes next, from 1."""
+    first_commit: int
+    previous_end: int
+
+
+@attrs.frozen
 class SegmentHeader:
     """What a segment says about itself."""
 
@@ -65,6 +80,11 @@ class SegmentHeader:
     first_commit: int
     previous_end: int
     durability: Durability
+
+    @property
+    def position(self) -> Position:
+        """The boundary before this segment."""
+        return Position(self.application, self.journal_id, self.index, self.first_commit, self.previous_end)
 
     @property
     def seed(self) -> int:

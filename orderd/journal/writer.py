@@ -16,8 +16,9 @@ from typing import Final
 import trio
 
 from orderd.journal.errors import JournalFull
-from orderd.journal.journal import Journal
+from orderd.journal.interface import Journal
 from orderd.journal.record import Payload, record_bytes
+from orderd.journal.segment import Position
 from orderd.runtime.journal_settings import JournalSettings
 
 INLINE_BYTES_MAX: Final = 16 * 1024
@@ -59,6 +60,7 @@ class JournalWriter:
         self._lock = trio.Lock()
         self._limiter = trio.CapacityLimiter(1)
         self._run_blocking = run_blocking or self._run_in_thread
+        self._run_beside = run_blocking or trio.to_thread.run_sync
         self._spare_wanted = trio.Event()
         self._commit_s = _EWMA_START_S
         self._room = journal.room
@@ -177,6 +179,20 @@ class JournalWriter:
             return SPARE_RETRY_S
         self.full = None
         return math.inf
+
+    async def seal(self) -> Position | None:
+        """As :meth:`Journal.seal`, behind the commits that were asked for before."""
+        sealed: list[Position | None] = []
+        await self._run_exclusive(lambda: sealed.append(self._journal.seal()))
+        # It has taken the spare, if there was one.
+        self._spare_wanted.set()
+        return sealed[0]
+
+    async def prune(self, before_index: int) -> int:
+        """As :meth:`Journal.prune`; commits go on meanwhile."""
+        pruned: list[int] = []
+        await self._run_beside(lambda: pruned.append(self._journal.prune(before_index)))
+        return pruned[0]
 
     async def prove_alive(self) -> None:
         """Have the disk answer, through the lock and the thread that commits use, although nothing may be new.

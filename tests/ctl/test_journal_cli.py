@@ -47,7 +47,11 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             client.call("ORDER.MASSCANCEL", "ACCOUNT", 7)
             client.call("TRADING", "HALTED")
             client.call("TRADING", "ACTIVE")
+            client.call("TRADING", "HALTED", "ACCOUNT", 9)
+            client.call("TRADING", "ACTIVE", "ACCOUNT", 9)
             client.call("ORDER.RESERVE", 10)
+            client.call("CLIENT", "CANCELONDISCONNECT", "ON")
+            client.call("ORDER.NEW", "guarded", "MSFT", "BUY", 5, "LIMIT", "1.00")
         load = Load(site.socket_path, 1)
         load.start()
         wait_until(lambda: len(list((directory / "oj").glob("*.segment"))) > 2 or load.problems, "segments fill")
@@ -193,6 +197,9 @@ def test_dump_tells_each_record_with_its_kind_and_what_it_says(busy: Site) -> No
     first |= {"tif": "GTC", "quantity": "5", "price": "1.25", "max_age_ms": 60_000, "type": "LIMIT"}
     assert first.items() <= orders[0].items()
     assert orders[1]["kind"] == "CANCEL"
+    (guarded,) = [order for order in orders if "guard" in order]
+    assert guarded["cl_ord_id"] == "guarded"
+    assert [row["guard"] for row in found if row["kind"] == "GUARD_END"] == [guarded["guard"]]
     assert (orders[2]["kind"], orders[2]["account"]) == ("MASS_CANCEL", 7)
     reports = [report for row in found for report in row.get("reports", [])]
     after = 1

@@ -21,7 +21,8 @@ from orderd.orders.entries import (
     TradingEntry,
 )
 from orderd.orders.trading import TradingState
-from orderd.wire.records import RECORD, Kind
+from orderd.wire.extensions import numbered, pack
+from orderd.wire.records import RECORD, Attribute, Kind, SelfTradePrevention, Side, TimeInForce, new_flags
 from orderd.wire.reports import FLAG_FINAL, RANGE, ExecType, OrderStatus, Report, encode_full
 
 
@@ -49,6 +50,27 @@ def test_all_orders_are_in_the_fields_and_a_few_in_the_line() -> None:
     line = text(found)
     assert line.startswith("first=1  intake_time=2001-09-09T01:46:40.000000005Z  orders=10 (NEW a1 1 50 BUY 7 1 12345 ")
     assert line.endswith(f"and {10 - SHOWN_MAX} more)")
+
+
+def test_what_an_order_says_beyond_its_record_is_shown_before_it() -> None:
+    values = [(Attribute.TRIGGER, 150), (Attribute.MINIMUM, 3), (Attribute.EXPIRY, 10**18)]
+    flags = new_flags(
+        Side.SELL,
+        market=False,
+        time_in_force=TimeInForce.GTD,
+        post_only=True,
+        self_trade=SelfTradePrevention.CANCEL_BOTH,
+    )
+    records = numbered(pack(1, values), 9) + RECORD.pack(9, 151, 5, 1, 0, Kind.NEW, flags)
+    found = Decoder(APPLICATION).fields(*Orders(1, 1, records, [], []).encode())
+    trigger, minimum, expiry, order = found["orders"]
+    head = {"kind": "EXTENSION", "number": 9, "instrument": 1}
+    assert trigger == {**head, "order_id": 1, "attribute": "TRIGGER", "price": "150"}
+    assert minimum == {**head, "order_id": 2, "attribute": "MINIMUM", "quantity": "3"}
+    assert expiry == {**head, "order_id": 3, "attribute": "EXPIRY", "expire_time": "2001-09-09T01:46:40Z"}
+    assert (order["tif"], order["post_only"], order["stp"]) == ("GTD", True, "CANCEL_BOTH")
+    assert "EXTENSION EXPIRY 3 9 1 2001-09-09T01:46:40Z, NEW 4 9 SELL" in text(found)
+    assert text(found).endswith("LIMIT GTD post_only CANCEL_BOTH)")
 
 
 def test_batches_and_ages_are_shown_with_their_orders() -> None:
