@@ -10,9 +10,10 @@ from typing import Final
 import click
 
 from engine import daemon
-from engine.config import EngineSettings, load_settings
+from engine.config import EngineSettings, EngineSource
 from engine.core import InstrumentsChanged
 from engine.inputs import InputError
+from engine.offline_cli import COMMANDS
 from orderd import __version__
 from orderd.journal.errors import JournalError
 from orderd.runtime.keys import KeyFileError, read_key
@@ -49,11 +50,11 @@ def run(
     config: Path | None, overrides: tuple[str, ...], udp_fd: int | None, grpc_fd: int | None, embedded: bool
 ) -> None:
     """Run until SIGTERM or SIGINT."""
-    settings = _load(config, overrides)
+    source, settings = _load(config, overrides)
     configure_logging(settings.log.format, settings.log.level)
     run_daemon(
         PROGRAM,
-        lambda: daemon.run(settings, udp_fd=udp_fd, grpc_fd=grpc_fd, embedded=embedded),
+        lambda: daemon.run(settings, source, udp_fd=udp_fd, grpc_fd=grpc_fd, embedded=embedded),
         EXIT_CODES,
     )
 
@@ -63,17 +64,22 @@ def run(
 @SET
 def check(config: Path | None, overrides: tuple[str, ...]) -> None:
     """Check the settings without starting."""
-    settings = _load(config, overrides)
+    _, settings = _load(config, overrides)
     listen = settings.listen
     click.echo(
         f"settings are good: {len(settings.instruments)} instruments, UDP on {listen.udp}, gRPC on {listen.grpc}"
     )
 
 
-def _load(config: Path | None, overrides: tuple[str, ...]) -> EngineSettings:
+for _command in COMMANDS:
+    main.add_command(_command)
+
+
+def _load(config: Path | None, overrides: tuple[str, ...]) -> tuple[EngineSource, EngineSettings]:
+    source = EngineSource.find(config, overrides)
     try:
-        settings = load_settings(config, overrides)
+        settings = source.load()
         read_key(settings.key_file)
     except (SettingsError, KeyFileError) as error:
         fail(PROGRAM, str(error), 2)
-    return settings
+    return source, settings

@@ -3,41 +3,51 @@
 One round is: :meth:`EngineCore.receive` for each datagram that is there, :meth:`EngineCore.execute` until it is
 through, then the journal entries are committed, then :meth:`EngineCore.answers` are sent. Nothing that a round caused
 leaves before its commit: answers are made only on request, and a round that could not be committed is the engine's
-last.
+last. A round may be without datagrams: :meth:`EngineCore.wake_at_ns` says when time needs one.
 
-A restart is the same without datagrams: :meth:`EngineCore.replay` for each journal entry, in order.
+A restart is the same without datagrams: :meth:`EngineCore.replay` for each journal entry, in order, from the first one
+or from where a snapshot was made (:mod:`engine.snapshot`, which has to know of all that ``replay`` changes).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import attrs
 
+from engine.agenda import Agenda, Happening
+from engine.day_end import DayEnd
+from engine.greeter import Greeter
 from engine.inputs import (
+    AcknowledgedInput,
     Boot,
     CancelAllInput,
     Entry,
     EpochInput,
     InputError,
     InstrumentInput,
+    MarketInput,
     OrdersInput,
     decode,
 )
+from engine.markets import MarketRules
 from engine.matcher import Matcher
 from engine.orders import Session
 from orderd.link.errors import StrayFrame
 from orderd.link.receiver import SessionReceiver
 from orderd.runtime.instruments import InstrumentTable
-from orderd.wire import bodies, frames, tags
+from orderd.wire import bodies, frames
 from orderd.wire.frames import Frame, FrameType
 from orderd.wire.paths import Path
 from orderd.wire.probes import Probe
 from orderd.wire.records import RECORD_BYTES
 from orderd.wire.reports import Reason
-from orderd.wire.tags import Direction
 
 SLICE_RECORDS: Final = 512
 BOOK_DEPTH_MAX: Final = 1000
+ACKNOWLEDGED_STEP: Final = 4096
+"""Acknowledged reports that the journal does not know of, from which on a round's entries tell of them."""
+ACKNOWLEDGED_ALONE: Final = 65_536
+"""And from which on they are worth a commit of their own."""
 
 Address = object
 Datagram = tuple[Address, bytes]
@@ -69,19 +79,38 @@ class EngineCounters:
 class _Participant:
     receiver: SessionReceiver
     orders: Session
+    acknowledged: int = 1
+    """Reports below it are acknowledged as far as the journal knows."""
 
 
 class EngineCore:
     """Everything the engine decides."""
 
     def __init__(
-        self, *, engine_id: int, secret: bytes, instruments: InstrumentTable, limits: EngineLimits | None = None
+        self,
+        *,
+        engine_id: int,
+        secret: bytes,
+        instruments: InstrumentTable,
+        limits: EngineLimits | None = None,
+        day_end: DayEnd | None = None,
+        markets: Mapping[int, MarketRules] | None = None,
     ) -> None:
+        """``markets``: rules by instrument that are to be in force from the first round on; None: those of the journal.
+
+        ``day_end``: None if days do not end. A rerun looks at neither.
+        """
         self.engine_id = engine_id
         self.boot = 0
         self.counters = EngineCounters()
-        self.matcher = Matcher(instruments.by_id)
+        # A book is opened with its instrument's entry in the journal, so that a rerun refuses what was refused before.
+        self.matcher = Matcher(())
+        self.happened: list[Happening] = []
+        """What time and settings did, for the log, since the caller last took it."""
+        self.agenda = Agenda(self.matcher, instruments.by_id, day_end)
+        self._markets = markets
         self._secret = secret
+        self._greeter = Greeter(secret, instruments)
         self._instruments = instruments
         self._limits = limits or EngineLimits()
         self._participants: dict[int, _Participant] = {}
@@ -89,6 +118,7 @@ class EngineCore:
         self._last_time_ns = 0
         self._entries: list[Entry] = []
         self._active: dict[int, _Participant] = {}  # sessions of this round, by id
+        self._acknowledging: dict[int, _Participant] = {}  # those with a step that the journal does not know, by id
         self._replies: list[Datagram] = []
         self._requests: list[tuple[SessionReceiver, bodies.BookRequest, Address, Path]] = []
         self._probes: list[tuple[Frame, Probe, Address]] = []
@@ -109,10 +139,17 @@ class EngineCore:
             self.matcher.cancel_session(participant.orders, Reason(entry.reason), entry.time_ns)
         elif isinstance(entry, InstrumentInput):
             self._journaled_instruments[entry.id] = entry
-            if entry.id not in self._instruments.by_id:
-                self.matcher.add_instrument(entry.id)
-        else:
+            self.matcher.add_instrument(entry.id)
+        elif isinstance(entry, AcknowledgedInput):
+            self._participant_of(entry.session).receiver.log.acknowledge(entry.acknowledged)
+        elif isinstance(entry, Boot):
             self.boot = entry.boot
+        else:
+            if isinstance(entry, MarketInput) and entry.instrument not in self._journaled_instruments:
+                raise InputError(f"instrument {entry.instrument} has a market and was never named")
+            self._last_time_ns = entry.time_ns
+            for _ in self.agenda.execute(entry):
+                pass
 
     def _replay_orders(self, entry: OrdersInput) -> None:
         participant = self._participant_of(entry.session)
@@ -157,12 +194,19 @@ class EngineCore:
         for instrument in self._instruments:
             if instrument.id not in self._journaled_instruments:
                 text = f"{instrument.symbol} {instrument.tick} {instrument.lot}"
-                entries.append(InstrumentInput(instrument.id, instrument.digest, text).encode())
+                added = InstrumentInput(instrument.id, instrument.digest, text)
+                self._journaled_instruments[instrument.id] = added
+                self.matcher.add_instrument(instrument.id)
+                entries.append(added.encode())
         self.boot += 1
         entries.append(Boot(self.boot).encode())
         self.matcher.touched.clear()
         for participant in self._participants.values():
+            participant.acknowledged = participant.receiver.log.acknowledged
             self._reserve(participant)
+        self.agenda.begin(self._last_time_ns)
+        if self._markets is not None:
+            self.agenda.want(self._markets)
         return entries
 
     # --- a round ------------------------------------------------------------------------------------------------------
@@ -174,11 +218,11 @@ class EngineCore:
         """
         frame = frames.parse(datagram)
         if frame.type is FrameType.HELLO:
-            tags.handshake_sealer(self._secret, frame.session, Direction.TO_ENGINE).check(datagram)
+            self._greeter.check(frame, datagram)
             self._hello(frame, address)
             return
         if frame.type is FrameType.PROBE:
-            tags.handshake_sealer(self._secret, frame.session, Direction.TO_ENGINE).check(datagram)
+            self._greeter.check(frame, datagram)
             self._probe(frame, address, path)
             return
         participant = self._participants.get(frame.session)
@@ -193,16 +237,21 @@ class EngineCore:
             self._requests.append((participant.receiver, bodies.BookRequest.parse(frame.body), address, path))
 
     def execute(self, now_ns: int) -> Iterator[None]:
-        """Execute all that is ready, a slice at a time.
+        """Execute what is due at ``now_ns``, and then all that is ready, a slice at a time.
 
         The caller may do other things at each yield, but receive nothing.
         """
         time_ns = self._last_time_ns = max(now_ns, self._last_time_ns)
+        wake_at_ns = self.agenda.wake_at_ns()
+        if wake_at_ns is not None and wake_at_ns <= time_ns:
+            for due in self.agenda.due(time_ns):
+                self._entries.append(due.encode())
+                self.happened.append((yield from self.agenda.execute(due)))
         for participant in list(self._active.values()):
             receiver = participant.receiver
             while (ready := receiver.take_ready()) is not None:
-                acknowledged = receiver.log.acknowledged
-                entry = OrdersInput(time_ns, receiver.session, ready.first, acknowledged, ready.records)
+                participant.acknowledged = receiver.log.acknowledged
+                entry = OrdersInput(time_ns, receiver.session, ready.first, participant.acknowledged, ready.records)
                 self._entries.append(entry.encode())
                 self.counters.orders += ready.count
                 yield from self._apply(participant, ready.first, ready.records, time_ns)
@@ -212,6 +261,17 @@ class EngineCore:
         for participant in self._active.values():
             self._bound_reports(participant, time_ns)
             self._reserve(participant)
+            if participant.receiver.log.acknowledged - participant.acknowledged > ACKNOWLEDGED_STEP:
+                self._acknowledging[participant.receiver.session] = participant
+        if self._acknowledging:
+            self._journal_acknowledgements()
+
+    def wake_at_ns(self) -> int | None:
+        """When the next round must be even without a datagram, in nanoseconds since 1970 UTC, or None.
+
+        A round at that time or later moves it on.
+        """
+        return self.agenda.wake_at_ns()
 
     def take_entries(self) -> list[Entry]:
         """The journal entries of this round; commit them before :meth:`answers`."""
@@ -239,22 +299,33 @@ class EngineCore:
         self.matcher.cancel_session(participant.orders, Reason.REPORTS_FULL, time_ns)
         self.matcher.touched.clear()
 
+    def _journal_acknowledgements(self) -> None:
+        """So that neither a rerun nor a snapshot keeps reports of sessions that only rest orders and hear of trades."""
+        behind = [(p.receiver.log.acknowledged - p.acknowledged, p) for p in self._acknowledging.values()]
+        if not self._entries and all(reports <= ACKNOWLEDGED_ALONE for reports, _ in behind):
+            return
+        self._acknowledging.clear()
+        for reports, participant in behind:
+            if reports > ACKNOWLEDGED_STEP:
+                participant.acknowledged += reports
+                self._entries.append(AcknowledgedInput(participant.receiver.session, participant.acknowledged).encode())
+
     def _reserve(self, participant: _Participant) -> None:
-        participant.receiver.reserved = len(participant.orders.live)
+        participant.receiver.reserved = participant.orders.reserved
 
     # --- handshake ----------------------------------------------------------------------------------------------------
 
     def _hello(self, frame: Frame, address: Address) -> None:
         if frame.version != frames.VERSION:
-            self._refuse(
-                frame, int.from_bytes(frame.body[:8], "little"), bodies.Refusal.VERSION, frames.VERSION, address
-            )
+            self._replies.append((address, self._greeter.refuse_version(frame)))
             return
         hello = bodies.Hello.parse(frame.body)
         participant = self._participants.get(frame.session)
-        refusal = self._refusal(frame, hello, participant)
+        refusal = self._greeter.refusal(frame, hello, participant.receiver if participant is not None else None)
+        if refusal is None and participant is None and len(self._participants) >= self._limits.sessions_max:
+            refusal = bodies.Refusal.SESSIONS_FULL, self._limits.sessions_max
         if refusal is not None:
-            self._refuse(frame, hello.nonce, *refusal, address)
+            self._replies.append((address, self._greeter.refuse(frame, hello.nonce, *refusal)))
             return
         if participant is None:
             participant = self._add_participant(frame.session)
@@ -265,53 +336,23 @@ class EngineCore:
         elif not receiver.is_open:
             receiver.open_epoch(frame.epoch, hello.nonce, self.boot)
         receiver.limit_datagrams(hello.datagram_bytes_max)
-        body = bodies.Welcome(hello.nonce, self.engine_id, receiver.log.next, self.boot).encode()
-        welcome = Frame(
-            FrameType.WELCOME, frame.session, frame.epoch, first=receiver.next_sequence, ack=frame.counter,
-            credit=receiver.credit, body=body,
-        )  # fmt: skip
-        self._reply(welcome, address)
-
-    def _refusal(
-        self, frame: Frame, hello: bodies.Hello, participant: _Participant | None
-    ) -> tuple[bodies.Refusal, int] | None:
-        for id_, digest in hello.digests.items():
-            instrument = self._instruments.by_id.get(id_)
-            if instrument is not None and instrument.digest != digest:
-                return bodies.Refusal.INSTRUMENTS, id_
-        if participant is None:
-            full = len(self._participants) >= self._limits.sessions_max
-            return (bodies.Refusal.SESSIONS_FULL, self._limits.sessions_max) if full else None
-        receiver = participant.receiver
-        if frame.epoch < receiver.epoch or (frame.epoch == receiver.epoch and hello.nonce != receiver.nonce):
-            return bodies.Refusal.FENCED, receiver.epoch
-        if frame.epoch > receiver.epoch and frame.ack < receiver.log.acknowledged:
-            # They are gone here; it would ask for them for ever.
-            return bodies.Refusal.STATE, receiver.log.acknowledged
-        return None
-
-    def _refuse(self, frame: Frame, nonce: int, code: bodies.Refusal, detail: int, address: Address) -> None:
-        body = bodies.Refuse(nonce, code, detail).encode()
-        self._reply(Frame(FrameType.REFUSE, frame.session, frame.epoch, ack=frame.counter, body=body), address)
+        self._replies.append((address, self._greeter.welcome(frame, hello, receiver, self.engine_id, self.boot)))
 
     def _probe(self, frame: Frame, address: Address, path: Path) -> None:
         probe = Probe.parse(frame.body)
         self.counters.probes += path is Path.UDP
         if frame.version != frames.VERSION:
-            self._refuse(frame, probe.nonce, bodies.Refusal.VERSION, frames.VERSION, address)
+            refusal = self._greeter.refuse(frame, probe.nonce, bodies.Refusal.VERSION, frames.VERSION)
+            self._replies.append((address, refusal))
         else:
             self._probes.append((frame, probe, address))
 
     def _answer_probes(self) -> None:
         # Only now, since they tell the time of their round.
         for frame, probe, address in self._probes:
-            body = probe.reply(self.engine_id, self.boot, self._last_time_ns, self.counters.probes).encode()
-            self._reply(Frame(FrameType.PROBE_REPLY, frame.session, frame.epoch, ack=frame.counter, body=body), address)
+            reply = probe.reply(self.engine_id, self.boot, self._last_time_ns, self.counters.probes)
+            self._replies.append((address, self._greeter.answer_probe(frame, reply)))
         self._probes.clear()
-
-    def _reply(self, frame: Frame, address: Address) -> None:
-        sealer = tags.handshake_sealer(self._secret, frame.session, Direction.TO_ORDERD)
-        self._replies.append((address, sealer.seal(frame.encode())))
 
     def _add_participant(self, session: int) -> _Participant:
         receiver = SessionReceiver(session, self._secret, self._limits.reports_max)

@@ -1,28 +1,33 @@
-"""The engine as a process: journal, rounds of the core and both fronts, supervised, from the start to a clean end.
+"""The engine as a process: journal, rounds of the core, both fronts and the clock, supervised, from start to clean end.
 
 Start: lock and read the journal, commit the boot, bind, tell readiness. End on SIGTERM or SIGINT, or, as an embedded
 engine, when the parent closes our standard input, which happens however the parent dies. Then gRPC calls under way are
-answered, new ones refused, and UDP ends last.
+answered, new ones refused, and UDP ends last. SIGHUP has the settings read again (:mod:`engine.reloading`).
 """
 
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final, TypeVar
 
 import attrs
 import trio
 
-from engine.config import EngineSettings
+from engine.config import EngineSettings, EngineSource
 from engine.core import EngineCore, EngineLimits
 from engine.grpc_server import GrpcServer
 from engine.grpc_service import Site
+from engine.reloading import Reloader
+from engine.restoring import APPLICATION, Start, start_engine
 from engine.rounds import Rounds
+from engine.snapshot_keeper import SnapshotKeeper
+from engine.timekeeper import Timekeeper
 from engine.udp_server import UdpServer
 from orderd.journal.disk import RealDisk
-from orderd.journal.journal import Journal
+from orderd.journal.interface import Journal
 from orderd.journal.opening import open_journal
 from orderd.journal.writer import JournalWriter
 from orderd.runtime.addresses import Address, parse_address
@@ -36,12 +41,12 @@ from orderd.runtime.stream_sockets import address_of, bound_stream
 from orderd.runtime.watchdog import feed
 from orderd.wire.tags import SECRET_BYTES
 
-APPLICATION: Final = b"engine"
 EMBEDDED_LOCK_WAIT_S: Final = 10.0
 
 log = get_logger("engine")
 
 Bound = TypeVar("Bound")
+Task = Callable[[], Awaitable[None]]
 
 
 @attrs.frozen
@@ -56,15 +61,37 @@ class Sockets:
         self.grpc.close()
 
 
-def restore(core: EngineCore, journal: Journal) -> None:
-    """Do again all that the journal holds, and commit the boot."""
-    entries = 0
-    for kind, payload in journal.replay():
-        core.replay(kind, payload)
-        entries += 1
-    start = core.start()
-    journal.commit(start)
-    log.info("journal read", entries=entries, boot=core.boot, engine=f"{core.engine_id:016x}")
+def open_core(settings: EngineSettings, journal: Journal, secret: bytes) -> Start:
+    """As its snapshots and its journal say. Raises what :func:`engine.restoring.start_engine` does."""
+
+    def make_core() -> EngineCore:
+        return EngineCore(
+            engine_id=journal.journal_id,
+            secret=secret,
+            instruments=settings.instruments,
+            limits=EngineLimits(settings.limits.sessions_max, settings.limits.reports_max),
+            day_end=settings.end_of_day,
+            markets=settings.markets,
+        )
+
+    on_disk = settings.journal.backend == "file"
+    return start_engine(journal, RealDisk(), settings.journal.directory if on_disk else None, make_core)
+
+
+def snapshots_of(settings: EngineSettings, start: Start, writer: JournalWriter) -> list[Task]:
+    """What makes them, if any are wanted."""
+    every, counters = settings.snapshot.orders, start.core.counters
+    if not every or settings.journal.backend != "file":
+        return []
+    keeper = SnapshotKeeper(
+        every=every,
+        behind=start.orders_behind,
+        orders=lambda: counters.orders,
+        writer=writer,
+        disk=RealDisk(),
+        directory=settings.journal.directory,
+    )
+    return [keeper.run]
 
 
 def open_sockets(settings: EngineSettings, udp_fd: int | None, grpc_fd: int | None) -> Sockets:
@@ -87,44 +114,57 @@ def _bind(key: str, address: str, bind: Callable[[Address], Bound]) -> Bound:
 
 
 async def run(
-    settings: EngineSettings, *, udp_fd: int | None = None, grpc_fd: int | None = None, embedded: bool = False
+    settings: EngineSettings,
+    source: EngineSource,
+    *,
+    udp_fd: int | None = None,
+    grpc_fd: int | None = None,
+    embedded: bool = False,
 ) -> None:
-    """Until told to stop.
+    """Until told to stop. A reload reads the settings from ``source`` again.
 
     Raises :class:`~orderd.journal.errors.JournalError`, :class:`~engine.core.InstrumentsChanged`,
     :class:`~orderd.runtime.keys.KeyFileError`, OSError.
     """
     notifier = Notifier.take()
-    secret = read_key(settings.key_file)
-    assert len(secret) in (0, SECRET_BYTES)
-    lock_wait_s = EMBEDDED_LOCK_WAIT_S if embedded else 0.0
-    journal = open_journal(
-        settings.journal, APPLICATION, RealDisk(), entropy_u64=SystemEntropy().u64(), lock_wait_s=lock_wait_s
-    )
-    try:
-        limits = EngineLimits(settings.limits.sessions_max, settings.limits.reports_max)
-        core = EngineCore(engine_id=journal.journal_id, secret=secret, instruments=settings.instruments, limits=limits)
-        restore(core, journal)
-        sockets = open_sockets(settings, udp_fd, grpc_fd)
-    except BaseException:
-        journal.close()
-        raise
-    writer = JournalWriter(journal, settings.journal)
-    rounds = Rounds(core, writer, SystemClock())
-    site = Site(core, rounds, settings.instruments, has_key=bool(secret))
-    try:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(writer.run)
-            nursery.start_soon(feed, notifier, writer.prove_alive)
-            await _serve(settings, site, sockets, notifier, embedded=embedded)
-            nursery.cancel_scope.cancel()
-    finally:
-        sockets.close()
-        await writer.aclose()
+    # From the first moment: a SIGHUP that nobody waits for ends a process. One that comes early is served when we are
+    # ready, since the file may have changed after it was read.
+    with trio.open_signal_receiver(signal.SIGHUP) as hangups:
+        secret = read_key(settings.key_file)
+        assert len(secret) in (0, SECRET_BYTES)
+        lock_wait_s = EMBEDDED_LOCK_WAIT_S if embedded else 0.0
+        journal = open_journal(
+            settings.journal, APPLICATION, RealDisk(), entropy_u64=SystemEntropy().u64(), lock_wait_s=lock_wait_s
+        )
+        try:
+            start = open_core(settings, journal, secret)
+            core = start.core
+            sockets = open_sockets(settings, udp_fd, grpc_fd)
+        except BaseException:
+            journal.close()
+            raise
+        writer, clock = JournalWriter(journal, settings.journal), SystemClock()
+        rounds = Rounds(core, writer, clock)
+        site = Site(core, rounds, settings.instruments, has_key=bool(secret))
+        keeper = Timekeeper(core, rounds, clock, settings.instruments)
+        snapshots = snapshots_of(settings, start, writer)
+        reloads = partial(_reload_on_signal, hangups, Reloader(settings, source, core, rounds), notifier)
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(writer.run)
+                nursery.start_soon(feed, notifier, writer.prove_alive)
+                await _serve(settings, site, sockets, notifier, keeper.run, reloads, *snapshots, embedded=embedded)
+                nursery.cancel_scope.cancel()
+        finally:
+            sockets.close()
+            await writer.aclose()
     log.info("stopped", orders=core.counters.orders, frames_rejected=rounds.counters.rejected)
 
 
-async def _serve(settings: EngineSettings, site: Site, sockets: Sockets, notifier: Notifier, *, embedded: bool) -> None:
+async def _serve(
+    settings: EngineSettings, site: Site, sockets: Sockets, notifier: Notifier, *beside: Task, embedded: bool
+) -> None:
+    """Until told to stop. ``beside``: what runs beside both fronts, from when they are ready."""
     stopping = trio.Event()
     udp, grpc_address = UdpServer(site.rounds, sockets.udp), address_of(sockets.grpc)
     async with AsyncExitStack() as stack:
@@ -137,7 +177,8 @@ async def _serve(settings: EngineSettings, site: Site, sockets: Sockets, notifie
         if embedded:
             nursery.start_soon(_stop_without_parent, stopping)
         log.info("ready", udp=str(sockets.udp.address), grpc=str(grpc_address), instruments=len(settings.instruments))
-        nursery.start_soon(notifier.insist, "READY=1")
+        for task in beside:
+            nursery.start_soon(task)
         await stopping.wait()
         notifier.stopping()
         with trio.move_on_after(settings.shutdown_timeout_ms / 1000):
@@ -151,6 +192,14 @@ async def _stop_on_signal(stopping: trio.Event) -> None:
         async for signal_number in signals:
             log.info("stopping", signal=signal.Signals(signal_number).name)
             stopping.set()
+
+
+async def _reload_on_signal(hangups: AsyncIterator[int], reloader: Reloader, notifier: Notifier) -> None:
+    # The end of a reload says READY=1, which is not to be said before it is so.
+    await notifier.insist("READY=1")
+    async for _ in hangups:
+        async with notifier.reloading():
+            await reloader.reload()
 
 
 async def _stop_without_parent(stopping: trio.Event) -> None:

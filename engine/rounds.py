@@ -6,6 +6,7 @@ its commit and its answers, or with an error, and then it was the last, so that 
 - UDP begins rounds in its own task, without a task switch: see :class:`engine.udp_server.UdpServer`.
 - A gRPC call waits in a queue for the next round. Its reply is what that round has to tell to the call, after the
   commit. What a later round would tell it is dropped, as a datagram may be: orderd asks again.
+- Time begins rounds, too: see :class:`engine.timekeeper.Timekeeper`.
 - Questions about books and counters are answered between rounds, so that nothing shows before it is on disk.
 """
 
@@ -98,6 +99,8 @@ class Rounds:
     def __init__(self, core: EngineCore, writer: JournalWriter, clock: Clock) -> None:
         self.counters = RoundCounters()
         self.datagrams: DatagramSocket | None = None
+        self.after_round: Callable[[], None] = lambda: None
+        """Called when the answers of a round have left; must not raise."""
         self._core = core
         self._writer = writer
         self._clock = clock
@@ -161,6 +164,7 @@ class Rounds:
         self.counters.datagrams_sent += sent
         if calls or self._questions:
             self._settle(calls or [])
+        self.after_round()
 
     def _take_datagrams(self, arrived: list[tuple[bytes, Any]]) -> None:
         receive = self._core.receive

@@ -1,12 +1,16 @@
 """The engine's settings have the documented defaults, and its journal is never orderd's by mistake."""
 
 import re
+from datetime import UTC, time
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from engine import config
 from engine.config import EngineSettings, default_settings, load_settings
+from engine.day_end import DayEnd
+from engine.markets import OPEN_MARKET, MarketRules
 from orderd.runtime.instruments import Instrument
 from orderd.runtime.settings import SettingsError, flatten
 
@@ -29,7 +33,7 @@ def test_the_annotated_file_names_every_key_with_its_default() -> None:
     assert load_settings(CONFIGS / "engine.toml", (), {}) == EngineSettings(instrument=(AAPL,))
     text = (CONFIGS / "engine.toml").read_text()
     for key in flatten(EngineSettings(instrument=(AAPL,))):
-        assert re.search(rf"^\[*{re.escape(key.rpartition('.')[2])}\b", text, re.MULTILINE), key
+        assert re.search(rf"^(# )?\[*{re.escape(key.rpartition('.')[2])}\b", text, re.MULTILINE), key
 
 
 def test_without_a_file_nothing_needs_root() -> None:
@@ -55,8 +59,18 @@ def test_its_journal_stays_in_its_own_directory_when_other_journal_keys_are_set(
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("day_end='17:00'", 'day_end = "17:00": is not supported yet'),
-        ("snapshot.orders=100", "snapshot.orders = 100: is not supported yet"),
+        ("day_end=25:00", 'day_end = "25:00": must be a time of day, "00:00" to "23:59", or empty for none'),
+        ("day_end=1700", "day_end = 1700: must be a string"),
+        ("market=[{symbol='MSFT'}]", 'market[0].symbol = "MSFT": is the symbol of no [[instrument]]'),
+        ("market=[{symbol='AAPL'}, {symbol='AAPL'}]", 'market[1].symbol = "AAPL": is used twice'),
+        ("market=[{symbol='AAPL', halted=1}]", "market[0].halted = 1: must be true or false"),
+        ("market=[{symbol='AAPL', price_low=1}]", "market[0].price_low = 1: must be a string"),
+        ("market=[{symbol='AAPL', price_low='1.005'}]", 'market[0].price_low = "1.005": '),
+        ("market=[{symbol='AAPL', price_high='-1'}]", 'market[0].price_high = "-1": '),
+        ("market=[{symbol='AAPL', price_low='2', price_high='1.99'}]", 'market[0].price_high = "1.99": is below '),
+        ("market=[{price_low='2'}]", "market[0].symbol is missing"),
+        ("market=[{symbol='AAPL', x=1}]", "market[0].x = 1: unknown key; known here: symbol, halted, "),
+        ("snapshot.orders=-1", "snapshot.orders = -1: must be a whole number from 0 to "),
         ("day_timezone=Mars/Base", 'day_timezone = "Mars/Base": must be a time zone'),
         ("day_timezone=../../etc/passwd", "day_timezone = "),
         ("listen.udp=9001", "listen.udp = 9001: must be a string"),
@@ -76,6 +90,22 @@ def test_listening_off_loopback_takes_a_key(key: str, address: str) -> None:
     expected = f'key_file = "": is required: listen.{key} = "{address}" is not loopback'
     assert refusal(f"listen.{key}={address}").endswith(expected)
     load_settings(None, [f"listen.{key}={address}", "key_file=/etc/orderd/key"], {"HOME": "/home/a"})
+
+
+def test_markets_are_rules_by_instrument_in_ticks() -> None:
+    value = "market=[{symbol='AAPL', halted=true, price_low='0.01', price_high='200'}]"
+    settings = load_settings(None, [value], {"HOME": "/home/a"})
+    assert settings.markets == {1: MarketRules(True, 1, 20_000)}
+    assert load_settings(None, ["market=[{symbol='AAPL'}]"], {"HOME": "/home/a"}).markets == {1: OPEN_MARKET}
+    assert default_settings({"HOME": "/home/a"}).markets == {}
+
+
+def test_a_day_end_is_a_local_time() -> None:
+    overrides = ["day_end=17:00", "day_timezone=Europe/Berlin"]
+    day_end = load_settings(None, overrides, {"HOME": "/home/a"}).end_of_day
+    assert day_end == DayEnd(time(17, 0), ZoneInfo("Europe/Berlin"))
+    assert load_settings(None, ["day_end=00:00"], {"HOME": "/home/a"}).end_of_day == DayEnd(time(0), UTC)
+    assert default_settings({"HOME": "/home/a"}).end_of_day is None
 
 
 def test_the_system_may_pick_the_ports() -> None:
