@@ -1,0 +1,94 @@
+"""Reads old executions back from the journal's files: worker threads for the disk, the loop for the rest.
+
+What is to be read, and what it means, is :mod:`orderd.orders.archive`'s business. Questions wait in line; few are
+answered at a time, each in many small turns, so that orders hardly notice. Reading never touches what commits use: the
+files are opened anew, and what is read was written before.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import trio
+
+from orderd.journal.segment import segment_name
+from orderd.orders.archive import ArchiveRead, ArchiveReader
+from orderd.orders.archive_cursor import ArchiveError, Block
+from orderd.runtime.log import get_logger
+
+READERS: Final = 2
+BUSY: Final = "too many reads are under way"
+
+log = get_logger("archive")
+
+
+class Archive:
+    """``answered`` is called when somebody who asked may go on."""
+
+    def __init__(self, directory: str, reader: ArchiveReader, questions_max: int, answered: Callable[[], None]) -> None:
+        self.executions_read = 0
+        """Executions that were read since the start of the process."""
+        self._directory = directory
+        self._reader = reader
+        self._answered = answered
+        self._questions_in, self._questions = trio.open_memory_channel[ArchiveRead](questions_max)
+        self._limiter = trio.CapacityLimiter(READERS)
+
+    def ask(self, question: ArchiveRead) -> None:
+        """Answer it when its turn comes."""
+        try:
+            self._questions_in.send_nowait(question)
+        except trio.WouldBlock:
+            # Those whose client is gone take room, too.
+            question.finish(None, BUSY)
+
+    async def run(self) -> None:
+        """Answer questions until cancelled."""
+        async with trio.open_nursery() as nursery:
+            for _ in range(READERS):
+                nursery.start_soon(self._answer_forever)
+
+    async def _answer_forever(self) -> None:
+        async for question in self._questions:
+            if not question.abandoned:
+                await self._answer(question)
+                self._answered()
+
+    async def _answer(self, question: ArchiveRead) -> None:
+        steps = self._reader.read(question.after, question.count, question.account, question.end)
+        answer: bytes | None = None
+        try:
+            while not question.abandoned:
+                block = steps.send(answer)
+                answer = None
+                if block is None:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    read = partial(read_block, self._directory, block)
+                    answer = await trio.to_thread.run_sync(read, limiter=self._limiter)
+        except StopIteration as end:
+            self.executions_read += len(end.value.found)
+            question.finish(end.value)
+        except (ArchiveError, OSError) as error:
+            why = str(error)
+            log.error("the journal cannot be read back", reason=why)
+            question.finish(None, why)
+
+
+def read_block(directory: str, block: Block) -> bytes | None:
+    """Bytes of a segment's file, fewer only at its end; None if the file is not there. Raises OSError for the rest."""
+    try:
+        handle = os.open(f"{directory}/{segment_name(block.segment)}", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        pieces = []
+        length, offset = block.length, block.offset
+        while length > 0 and (piece := os.pread(handle, length, offset)):
+            pieces.append(piece)
+            offset += len(piece)
+            length -= len(piece)
+        return b"".join(pieces)
+    finally:
+        os.close(handle)
