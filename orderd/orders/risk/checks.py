@@ -1,0 +1,354 @@
+"""Whether an order may come on top of what its account has: trading states, then limits. Pure.
+
+Asked before anything is changed; :meth:`RiskChecks.took_new` and the like say that it was taken in. A refusal uses
+nothing up. What reports tell, and cancels, are never asked about.
+
+An order that is refused is told the limit, the value that it would have led to, and the bound. Checked is what an
+order adds: a replace that leaves no more open than before passes whatever the limits are, and so does an order that
+brings a position nearer to zero.
+"""
+
+from fractions import Fraction
+from typing import Final
+
+from orderd.orders.errors import Halted, Limit
+from orderd.orders.risk import rates
+from orderd.orders.risk.flow import SMALL, Flow, flow_of, repeat_key
+from orderd.orders.risk.holdings import INSTRUMENT_BITS, Account, OrderNow, Position
+from orderd.orders.risk.limits import NO_BOUND, VALUE_DECIMALS, Bounds, RiskLimits, shown, value_unit
+from orderd.orders.risk.positions import Positions
+from orderd.orders.risk.values import NoPrice, Values
+from orderd.orders.trading import Trading, TradingState
+from orderd.runtime.instruments import InstrumentTable
+from orderd.wire.records import FLAG_SELL, RECORD, RECORD_BYTES, Kind, Side
+
+BOUNDS_KEPT: Final = 1 << 16
+"""Bounds that are remembered ready made."""
+
+_SIDES: Final = (Side.BUY.name, Side.SELL.name)
+_HALTED: Final = TradingState.HALTED
+_REDUCING: Final = TradingState.REDUCING
+
+
+class RiskChecks:
+    """The limits in force, over the positions and the trading states that others keep."""
+
+    def __init__(self, instruments: InstrumentTable, positions: Positions, trading: Trading) -> None:
+        self.positions = positions
+        self.limits = RiskLimits()
+        self.is_off = True
+        """Whether no account has any limit."""
+        self.refused = 0
+        """Orders, replaces and batches that a limit refused since the start of the process."""
+        self.values = Values(positions, instruments)
+        self.trading = trading
+        self._instruments = instruments
+        self._bounds: dict[int, Bounds] = {}
+        self._repeats: dict[int, rates.Repeats] = {}
+
+    def apply(self, limits: RiskLimits) -> None:
+        """Have these in force from now on. What was used up of a rate stays so."""
+        if limits == self.limits:
+            return
+        old, self.limits = self.limits, limits
+        self.is_off = limits.is_off
+        self._bounds.clear()
+        for number in [n for n in self._repeats if _window(old, n) != _window(limits, n)]:
+            del self._repeats[number]
+        self.values.take_references(limits.references)
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether everything passes."""
+        return self.is_off and not self.trading.restricts
+
+    # --- questions ----------------------------------------------------------------------------------------------------
+
+    def check_new(
+        self, account: int, instrument: int, side: int, price: int, quantity: int, trigger: int, now: float
+    ) -> int:
+        """Whether a new order fits: ``price`` 0 for a market order, ``trigger`` 0 for one that is no stop order.
+
+        Returns what :meth:`took_new` takes as ``ticket``. ``now`` is monotonic, in seconds. Raises :class:`Limit` or
+        :class:`Halted`.
+        """
+        if self.trading.restricts:
+            self.positions.settle()
+            self._check_trading(account, instrument, side, quantity)
+        if self.is_off:
+            return 0
+        if self.positions.waiting:
+            self.positions.settle()
+        key = account << INSTRUMENT_BITS | instrument
+        bounds = self._bounds.get(key) or self.bounds(account, instrument)
+        if bounds.is_off:
+            return 0
+        position = self.positions.by_key.get(key) or self.positions.position(account, instrument)
+        try:
+            if quantity > bounds.quantity:
+                raise self._over_lots("order_quantity_max", quantity, bounds.quantity, position)
+            self._check_price(bounds, position, price, quantity, trigger)
+            if position.account.orders >= bounds.orders:
+                raise Limit(f"open_orders_max {position.account.orders + 1} exceeds {bounds.orders}{_for(position)}")
+            self._check_position(bounds, position, side, quantity)
+            ticket = 0
+            if bounds.repeats or bounds.rate:
+                ticket = repeat_key(account, instrument, side, price, quantity) if bounds.repeats else 0
+                self._check_rates(bounds, position, ticket, int(now * 1e9))
+        except Limit:
+            self.refused += 1
+            self.positions.forget_flat(position)
+            raise
+        return ticket
+
+    def check_request(self, order_id: int, kind: int, price: int, quantity: int, now: float) -> None:
+        """:meth:`check_replace`, by order id."""
+        if self.is_off and not self.trading.restricts:
+            return
+        self.positions.settle()
+        order = self.positions.order(order_id)
+        if order is None:
+            self.trading.check()
+        else:
+            try:
+                self.check_replace(order, kind, price, quantity, order.counted, now)
+            except Limit:
+                self.refused += 1
+                raise
+
+    def check_replace(self, order: OrderNow, kind: int, price: int, quantity: int, counted: int, now: float) -> None:
+        """Whether a replace of an order that is not done fits; ``counted`` is what of it counts as open by then.
+
+        Raises :class:`Limit` or :class:`Halted`.
+        """
+        left = order.left_by(kind, quantity)
+        if self.trading.restricts:
+            self.trading.check(order.account)
+            if left > order.open and self.trading.of(order.account) is _REDUCING:
+                lots = self._lots(order.instrument, left), self._lots(order.instrument, order.open)
+                raise Halted(
+                    f"trading is reducing: a replace to {lots[0]} open exceeds {lots[1]}, account {order.account}"
+                )
+        if self.is_off:
+            return
+        bounds = self.bounds(order.account, order.instrument)
+        if bounds.is_off:
+            return
+        position = self.positions.position(order.account, order.instrument)
+        grows = left > order.open
+        if grows and quantity > bounds.quantity:
+            raise self._over_lots("order_quantity_max", quantity, bounds.quantity, position)
+        if grows or price != order.price:
+            self._check_price(bounds, position, price, left, order.trigger)
+        if left > counted:
+            self._check_position(bounds, position, order.side, left - counted)
+        if bounds.limits.orders_per_second:
+            self._check_rates(bounds, position, 0, int(now * 1e9))
+
+    def bounds(self, account: int, instrument: int) -> Bounds:
+        """The limits of ``account`` in ``instrument``."""
+        key = account << INSTRUMENT_BITS | instrument
+        bounds = self._bounds.get(key)
+        if bounds is None:
+            if len(self._bounds) >= BOUNDS_KEPT:
+                self._bounds.clear()
+            bounds = self._bounds[key] = Bounds(self.limits.of(account), self._instruments.by_id[instrument])
+        return bounds
+
+    def repeats(self, account: int) -> rates.Repeats:
+        """What counts repeats of ``account``."""
+        number = account if account in self.limits.accounts else -1
+        found = self._repeats.get(number)
+        if found is None:
+            found = self._repeats[number] = rates.Repeats(self.limits.of(account))
+        return found
+
+    # --- taken in -----------------------------------------------------------------------------------------------------
+
+    def took_new(
+        self, account: int, instrument: int, side: int, price: int, quantity: int, now: float, ticket: int = 0
+    ) -> None:
+        """A new order was staged; ``ticket`` is what its check returned, if it was checked by itself."""
+        position = self.positions.take_new(account, instrument, side, quantity)
+        if not self.is_off:
+            bounds = self._bounds.get(account << INSTRUMENT_BITS | instrument) or self.bounds(account, instrument)
+            if bounds.repeats or bounds.rate:
+                now_ns = int(now * 1e9)
+                if bounds.repeats:
+                    key = ticket or repeat_key(account, instrument, side, price, quantity)
+                    self.repeats(account).add(key, now_ns)
+                if bounds.rate:
+                    rates.spend(position.account, bounds.limits, 1, now_ns)
+
+    def took_replace(self, row: int, order_id: int, kind: int, quantity: int, now: float) -> None:
+        """A replace was staged as ``row``."""
+        self.positions.take_replace(row, order_id, kind, quantity)
+        if not self.is_off:
+            order = self.positions.order(order_id)
+            if order is not None and self.limits.of(order.account).orders_per_second:
+                self.spend(self.positions.accounts[order.account], 1, now)
+
+    def took_batch(self, records: bytes, flow: Flow | None, first: int, now: float) -> None:
+        """A batch was staged from row ``first`` on. ``flow`` is its sum, if known."""
+        if flow is None and len(records) <= SMALL * RECORD_BYTES:
+            self._took_few(records, first, now)
+            return
+        if flow is None or not (flow.detailed or self.is_off):
+            flow = flow_of(records, detailed=not self.is_off)
+        now_ns = int(now * 1e9)
+        for group in flow.groups:
+            account = group.account
+            position = self.positions.take_new(account, group.instrument, group.side, group.quantity, group.orders)
+            if not self.is_off:
+                bounds = self.bounds(account, group.instrument)
+                if bounds.repeats:
+                    self.repeats(account).add_all(group.keys, now_ns)
+                if bounds.rate:
+                    rates.spend(position.account, bounds.limits, group.orders, now_ns)
+        if self.is_off:
+            self.positions.take_later(first, flow.replaces)
+            return
+        for replace in flow.replaces:
+            order_id = self.positions.find(replace.number, first + replace.index)
+            if order_id is not None:
+                self.took_replace(first + replace.index, order_id, replace.kind, replace.quantity, now)
+
+    def _took_few(self, records: bytes, first: int, now: float) -> None:
+        for row, fields in enumerate(RECORD.iter_unpack(records), first):
+            number, price, quantity, instrument, account, kind, flags = fields
+            if kind == Kind.NEW:
+                self.took_new(account, instrument, flags & FLAG_SELL, price, quantity, now)
+            elif kind == Kind.REPLACE or kind == Kind.REPLACE_OPEN:
+                order_id = self.positions.find(number, row)
+                if order_id is not None:
+                    self.took_replace(row, order_id, kind, quantity, now)
+
+    def spend(self, account: Account, orders: int, now: float) -> None:
+        """Take ``orders`` out of the bucket of ``account``."""
+        rates.spend(account, self.limits.of(account.number), orders, int(now * 1e9))
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _check_trading(self, account: int, instrument: int, side: int, quantity: int) -> None:
+        self.trading.check(account)
+        if self.trading.of(account) is not _REDUCING:
+            return
+        position = self.positions.position(account, instrument)
+        room = position.net if side == Side.SELL else -position.net
+        wanted = position.open[side] + quantity
+        if wanted > room:
+            net = ("-" if position.net < 0 else "") + self._lots(instrument, abs(position.net))
+            self.positions.forget_flat(position)
+            raise Halted(
+                f"trading is reducing: {_SIDES[side]} {self._lots(instrument, wanted)} with what is open exceeds "
+                f"the position {net}{self._in(position)}"
+            )
+
+    def _check_price(self, bounds: Bounds, position: Position, price: int, quantity: int, trigger: int) -> None:
+        reference = self.positions.last_px.get(position.instrument)
+        if reference is None:
+            reference = self.limits.references.get(position.instrument)
+        if bounds.notional < NO_BOUND:
+            told = price or trigger or reference
+            if told is None:
+                raise self._no_price("order_notional_max", position.instrument, position.account)
+            if told * quantity > bounds.notional:
+                raise self._over_money(
+                    "order_notional_max", told * quantity * self._unit(position), bounds.limits.order_notional_max,
+                    self._in(position),
+                )  # fmt: skip
+        if bounds.band_whole and price:
+            base = trigger or reference
+            if base is None:
+                raise self._no_price("price_band", position.instrument, position.account)
+            if abs(price - base) * bounds.band_whole > base * bounds.band_share:
+                raise self._beyond_band(price, base, bounds, position)
+
+    def _check_position(self, bounds: Bounds, position: Position, side: int, quantity: int) -> None:
+        """Whether ``quantity`` more may be open on ``side``."""
+        buy, sell = position.open
+        up, down = position.net + buy, sell - position.net
+        after = (down if side else up) + quantity
+        if after > bounds.position:
+            raise self._over_lots("position_max", after, bounds.position, position)
+        if bounds.gross == NO_BOUND:
+            return
+        # The largest of both ends, before and after; the other end of each is nearer to zero.
+        before = max(up, down)
+        values = self.values
+        try:
+            total = values.total(position.account)
+            if after > before:
+                total += values.of(position, after - before)
+        except NoPrice as error:
+            raise self._no_price("gross_notional_max", error.instrument, position.account) from None
+        if total > bounds.gross and after > before:
+            limit = bounds.limits.gross_notional_max
+            raise self._over_money("gross_notional_max", total, limit, _for(position))
+
+    def _check_rates(self, bounds: Bounds, position: Position, key: int, now_ns: int) -> None:
+        limits = bounds.limits
+        if key:
+            seen = self.repeats(position.account.number).seen(key, now_ns)
+            if seen >= bounds.repeats:
+                raise self.repeated(position.account.number, position.instrument, seen + 1)
+        if bounds.rate and (left := rates.left(position.account, limits, now_ns)) < 1:
+            raise self.too_fast(position.account, 1, left)
+
+    # --- words --------------------------------------------------------------------------------------------------------
+
+    def _no_price(self, name: str, instrument: int, account: Account) -> Limit:
+        symbol = self._instruments.by_id[instrument].symbol
+        return Limit(f"{name} needs a price: {symbol} has no last trade and no reference, account {account.number}")
+
+    def repeated(self, account: int, instrument: int, count: int) -> Limit:
+        """So many equal orders are too many."""
+        limits, symbol = self.limits.of(account), self._instruments.by_id[instrument].symbol
+        return Limit(
+            f"repeats_max {count} exceeds {limits.repeats_max} equal orders in {limits.repeats_window_ms} ms"
+            f" in {symbol} for account {account}"
+        )
+
+    def too_fast(self, account: Account, orders: int, left: int) -> Limit:
+        """So many orders at once are too many."""
+        limits = self.limits.of(account.number)
+        return Limit(
+            f"orders_per_second {orders} exceeds {max(left, 0)} left of {limits.orders_burst} at "
+            f"{limits.orders_per_second} a second for account {account.number}"
+        )
+
+    def _over_lots(self, name: str, value: int, bound: int, position: Position) -> Limit:
+        lots = self._lots(position.instrument, value), self._lots(position.instrument, bound)
+        return Limit(f"{name} {lots[0]} exceeds {lots[1]}{self._in(position)}")
+
+    def _over_money(self, name: str, value: int, bound: Fraction | None, where: str) -> Limit:
+        assert bound is not None, "there is one"
+        return Limit(f"{name} {shown(Fraction(value, 10**VALUE_DECIMALS))} exceeds {shown(bound)}{where}")
+
+    def _beyond_band(self, price: int, base: int, bounds: Bounds, position: Position) -> Limit:
+        share, whole = bounds.band_share, bounds.band_whole
+        instrument = self._instruments.by_id[position.instrument]
+        lowest, highest = -(base * (share - whole) // whole), base * (whole + share) // whole
+        low, high, told, around = (
+            instrument.format_price(max(value, 0)).decode() for value in (lowest, highest, price, base)
+        )
+        band = shown(Fraction(share * 100, whole))
+        return Limit(f"price_band {told} exceeds {low} to {high}, {band}% around {around}{self._in(position)}")
+
+    def _unit(self, position: Position) -> int:
+        return value_unit(self._instruments.by_id[position.instrument])
+
+    def _lots(self, instrument: int, lots: int) -> str:
+        return self._instruments.by_id[instrument].format_quantity(lots).decode()
+
+    def _in(self, position: Position) -> str:
+        return f" in {self._instruments.by_id[position.instrument].symbol}{_for(position)}"
+
+
+def _for(position: Position) -> str:
+    return f" for account {position.account.number}"
+
+
+def _window(limits: RiskLimits, number: int) -> tuple[int, int]:
+    of = limits.default if number < 0 else limits.of(number)
+    return of.repeats_max, of.repeats_window_ms

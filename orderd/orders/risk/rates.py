@@ -1,0 +1,97 @@
+"""Limits that time plays a part in: how many orders a second, and how often the same one. Pure; time is an argument.
+
+*Rate* is a token bucket in the form of the generic cell rate algorithm (ITU-T I.371): all that is kept of an account is
+when its bucket will be full again. *Repeats* counts equal orders in a window that slides with the clock.
+
+Neither survives a restart: an account begins with a full bucket and without a past.
+"""
+
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Final
+
+from orderd.orders.risk.holdings import Account
+from orderd.orders.risk.limits import AccountLimits
+
+SECOND_NS: Final = 1_000_000_000
+REPEATS_KEPT_MAX: Final = 1_000_000
+"""Orders in the windows of one set of limits; beyond, the oldest are forgotten before their time."""
+
+
+def left(account: Account, limits: AccountLimits, now_ns: int) -> int:
+    """How many orders the bucket of ``account`` holds now. ``now_ns`` is on a clock that never goes back."""
+    missing = max(account.spent_ns - now_ns, 0) * limits.orders_per_second
+    return (limits.orders_burst * SECOND_NS - missing) // SECOND_NS
+
+
+def spend(account: Account, limits: AccountLimits, orders: int, now_ns: int) -> None:
+    """Take ``orders`` out of the bucket."""
+    account.spent_ns = max(account.spent_ns, now_ns) + orders * SECOND_NS // limits.orders_per_second
+
+
+class Repeats:
+    """Orders of the last ``window_ms``, by what makes them equal (:func:`~orderd.orders.risk.flow.repeat_key`)."""
+
+    def __init__(self, limits: AccountLimits) -> None:
+        self.most = limits.repeats_max
+        self._window_ns = limits.repeats_window_ms * 1_000_000
+        self._counts: Counter[int] = Counter()
+        self._log: deque[tuple[int, int | list[int]]] = deque()
+        self._kept = 0
+
+    def seen(self, key: int, now_ns: int) -> int:
+        """How many equal ones were taken in during the window that ends now."""
+        if self._log and self._log[0][0] <= now_ns - self._window_ns:
+            self._expire(now_ns)
+        return self._counts.get(key, 0)
+
+    def fit(self, keys: list[int], others: Mapping[int, int], now_ns: int) -> bool:
+        """Whether all of ``keys`` may come on top of those that were seen, and of ``others`` with their counts."""
+        if self._log and self._log[0][0] <= now_ns - self._window_ns:
+            self._expire(now_ns)
+        counts = self._counts
+        if not others and counts.keys().isdisjoint(keys) and (len(keys) <= self.most or len(set(keys)) == len(keys)):
+            return True
+        new = Counter(keys)
+        return all(count + counts.get(key, 0) + others.get(key, 0) <= self.most for key, count in new.items())
+
+    def add(self, key: int, now_ns: int) -> None:
+        """One was taken in."""
+        self._counts[key] = self._counts.get(key, 0) + 1
+        self._log.append((now_ns, key))
+        self._kept += 1
+        if self._kept > REPEATS_KEPT_MAX:
+            self._drop()
+
+    def add_all(self, keys: list[int], now_ns: int) -> None:
+        """All of them were taken in."""
+        self._counts.update(keys)
+        self._log.append((now_ns, keys))
+        self._kept += len(keys)
+        while self._kept > REPEATS_KEPT_MAX and len(self._log) > 1:
+            self._drop()
+
+    def _expire(self, now_ns: int) -> None:
+        log, end_ns = self._log, now_ns - self._window_ns
+        while log and log[0][0] <= end_ns:
+            self._drop()
+
+    def _drop(self) -> None:
+        counts = self._counts
+        keys = self._log.popleft()[1]
+        if isinstance(keys, int):
+            self._kept -= 1
+            if counts[keys] == 1:
+                counts.pop(keys)
+            else:
+                counts[keys] -= 1
+            return
+        self._kept -= len(keys)
+        if not self._kept:
+            counts.clear()
+            return
+        for key in keys:
+            if counts[key] == 1:
+                counts.pop(key)
+            else:
+                counts[key] -= 1
