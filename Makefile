@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 DURATION ?=
-SCALE ?= 20
+SCALE ?= 40
 JOBS ?= 2
 
 # Where `make install` puts things; below DESTDIR, if that is given, nothing else of the system is touched.
@@ -22,7 +22,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PACKAGES := orderd engine
-CHECKED := $(PACKAGES) tests $(wildcard benchmarks)
+CHECKED := $(PACKAGES) tests $(wildcard benchmarks examples)
 
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
@@ -55,7 +55,7 @@ test: $(READY) ## the test suite, with real Redis clients
 conformance: $(READY) ## what others wrote to test matching engines, all of it, with counts
 	$(BIN)/python -m tests.conformance
 
-campaign: $(READY) ## the suite's random and whole-system parts, SCALE=20 times as long
+campaign: $(READY) ## the suite's random and whole-system parts, SCALE=40 times as long
 	ORDERD_TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -q tests/link tests/journal tests/orders tests/wire tests/engine \
 		tests/end_to_end/test_exactly_once.py tests/end_to_end/test_crashes.py tests/end_to_end/test_two_roads.py
 

@@ -4,7 +4,17 @@ import os
 import platform
 import sys
 
-from benchmarks import bench_intake, bench_matcher, bench_roads, bench_site
+from benchmarks import (
+    bench_client,
+    bench_executions,
+    bench_fairness,
+    bench_intake,
+    bench_matcher,
+    bench_risk,
+    bench_roads,
+    bench_site,
+    bench_snapshot,
+)
 
 
 def main() -> None:
@@ -15,8 +25,13 @@ def main() -> None:
     for title, module in (
         ("The whole way", bench_site),
         ("Both roads to the engine", bench_roads),
+        ("A polite client beside floods", bench_fairness),
+        ("The execution stream", bench_executions),
+        ("orderd's client", bench_client),
         ("Text orders through intake and desk, without sockets and disk", bench_intake),
+        ("Risk checks alone", bench_risk),
         ("The matcher alone", bench_matcher),
+        ("Snapshots of the engine", bench_snapshot),
     ):
         print(f"\n{title}")
         sys.stdout.flush()

@@ -9,6 +9,8 @@ from typing import Any, Final, Literal
 import attrs
 
 from orderd.intake.access import ROOT, AccessRules, Members
+from orderd.orders.risk.limits import RiskLimits
+from orderd.orders.risk.settings import RiskSettings, risk_limits
 from orderd.runtime import fields
 from orderd.runtime.accounts import NoSuchAccount, gid_of, uid_of
 from orderd.runtime.addresses import check_peer_address, parse_address
@@ -92,13 +94,19 @@ class LimitSettings:
     orders_remembered_max: int = fields.integer(1_000_000, 1, 100_000_000)
     query_bytes_max: int = fields.integer(1_048_576, 1024, 2**29)
     reply_bytes_max: int = fields.integer(8_388_608, 1024, 2**31)
+    client_share_percent: int = fields.integer(25, 1, 100, reloadable=True)
+    client_orders_per_second: int = fields.integer(0, 0, 100_000_000, reloadable=True)
 
 
 @attrs.frozen
 class ExecutionSettings:
-    """``[executions]``: how many stay readable."""
+    """``[executions]``: how many stay readable, and how many of these in memory.
+
+    The others are read from the journal; the backend "memory" has none, and all that are kept are in memory.
+    """
 
     kept: int = fields.integer(2_000_000, 1, 100_000_000)
+    in_memory: int = fields.integer(200_000, 1, 100_000_000)
 
 
 @attrs.frozen
@@ -164,14 +172,20 @@ class Settings:
     engine: EngineSettings = fields.section(EngineSettings)
     udp: UdpSettings = fields.section(UdpSettings)
     grpc: GrpcSettings = fields.section(GrpcSettings)
+    risk: RiskSettings = fields.section(RiskSettings)
     log: LogSettings = fields.section(LogSettings)
     instrument: tuple[Instrument, ...] = ()
     instruments: InstrumentTable = attrs.field(init=False, eq=False, repr=False)
+    risk_limits: RiskLimits = attrs.field(init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not self.instrument:
             raise FieldError("instrument", ABSENT, "is missing: without an [[instrument]] table nothing can be traded")
         object.__setattr__(self, "instruments", InstrumentTable(self.instrument))
+        try:
+            object.__setattr__(self, "risk_limits", risk_limits(self.risk, self.instruments))
+        except FieldError as error:
+            raise FieldError(f"risk.{error.key}", error.value, error.problem) from None
         # A command is at most one journal record, and records do not cross segments.
         if self.limits.query_bytes_max > self.journal.segment_bytes // 4:
             problem = f"must be at most a quarter of journal.segment_bytes = {self.journal.segment_bytes}"

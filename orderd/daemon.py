@@ -22,6 +22,7 @@ import trio
 from trio_util import AsyncValue, wait_any
 
 from orderd import readiness
+from orderd.archive import Archive
 from orderd.config import Settings
 from orderd.dispatch.book_queries import Query
 from orderd.dispatch.dispatcher import Dispatcher, Owner, Roads
@@ -36,13 +37,15 @@ from orderd.intake.listener import Listener
 from orderd.intake.pending import Unfinished
 from orderd.journal import JournalWriter, RealDisk, open_journal
 from orderd.journal.errors import JournalError, JournalFull
-from orderd.journal.journal import Journal
+from orderd.journal.interface import Journal
 from orderd.link.health import Transport, TransportState
 from orderd.link.report_intake import Delivery
 from orderd.link.terms import Connected, SenderSettings
-from orderd.live import SettingsOwner, Source, batching_settings
+from orderd.live import SettingsOwner, Source, batching_settings, share_settings
+from orderd.orders.archive import ArchiveRead, ArchiveReader
 from orderd.orders.desk import DeskLimits
 from orderd.orders.entries import Entry
+from orderd.orders.journal_index import JournalIndex
 from orderd.runtime.activation import take_socket
 from orderd.runtime.addresses import parse_address
 from orderd.runtime.clock import Clock, Entropy, SystemClock, SystemEntropy
@@ -56,6 +59,8 @@ from orderd.wire.paths import Path
 APPLICATION: Final = b"orderd"
 REPORTS_LINGER_S: Final = 0.005
 """How long reports that nobody waits for wait for orders to be committed with: one sync serves both."""
+READERS_LINGER_S: Final = 0.001
+"""The same while somebody has subscribed to executions: orders do not wait for syncs that only readers need."""
 FULL_RETRY_S: Final = 0.5
 DRAIN_SHARE: Final = 0.7
 """Of the time that a shutdown may take, what waiting for confirmations may use."""
@@ -75,6 +80,8 @@ def gateway_settings(settings: Settings) -> GatewaySettings:
             limits.orders_remembered_max,
             settings.executions.kept,
             settings.journal.segment_bytes // 4,
+            shares=share_settings(settings),
+            executions_in_memory=settings.executions.in_memory if settings.journal.backend == "file" else None,
         ),
         link=SenderSettings(
             datagram_bytes_max=udp.datagram_bytes_max,
@@ -132,6 +139,8 @@ class Daemon:
             ask_book=self._ask_book,
             monotonic=clock.monotonic,
             time_ns=clock.time_ns,
+            journal_location=lambda: journal.location,
+            read_archive=self._read_archive if settings.journal.backend == "file" else None,
         )
         nonce = entropy.u64()
         journal.commit(self.gateway.restore(journal.replay(), nonce))
@@ -144,7 +153,9 @@ class Daemon:
             epoch=desk.epoch,
             session=f"{journal.journal_id:016x}",
             trading=desk.trading.state.name,
+            accounts_restricted=len(desk.trading.accounts),
         )
+        self.archive = self._make_archive(journal.journal_id)
         self.writer = JournalWriter(journal, settings.journal)
         self.dispatcher = Dispatcher(
             self.gateway.open_link(journal.journal_id, nonce, secret),
@@ -159,11 +170,26 @@ class Daemon:
         self._reports_due = inf
         """When reports that nobody waits for are committed although no order came along."""
         self._waiting = trio.CancelScope()
+        self._withdrawing = trio.Event()
+        """Set when there may be room for cancels of clients that are gone."""
         self._unconfirmed = AsyncValue(desk.unconfirmed)
         self._is_settled = AsyncValue(True)
         self._is_ready = False
         self._listener: Listener
+        self.gateway.withdraw_at_start()
+        if desk.withdrawals.cancelled:
+            log.warning("orders of clients that are gone are cancelled", orders=desk.withdrawals.cancelled)
         self.owner.on_change(self._apply)
+
+    def _make_archive(self, journal_id: int) -> Archive:
+        desk, settings = self.gateway.desk, self.settings
+        index = desk.executions.index
+        reader = ArchiveReader(journal_id, index if index is not None else JournalIndex(), desk.table)
+        # A client asks for one thing at a time, and may be subscribed.
+        return Archive(settings.journal.directory, reader, 4 * settings.listen.clients_max, self._wake_clients)
+
+    def _read_archive(self, asked: ArchiveRead) -> None:
+        self.archive.ask(asked)
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
@@ -177,9 +203,12 @@ class Daemon:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._keep_journal)
             nursery.start_soon(self._or_tell, self._commit_forever)
+            nursery.start_soon(self._withdraw_forever)
+            self._note_staged()
             nursery.start_soon(self.owner.run, self._wake_clients, self._around_reload)
             nursery.start_soon(self._or_tell, feed, self.notifier, self.writer.prove_alive)
             nursery.start_soon(self.dispatcher.run)
+            nursery.start_soon(self.archive.run)
             await nursery.start(self._listener.run)
             nursery.start_soon(readiness.tell, self.notifier, self.dispatcher.transport, self._note_ready)
             await self._wait_for_stop(name_of(listening))
@@ -201,6 +230,10 @@ class Daemon:
         timeout = self.settings.shutdown_timeout_ms / 1000
         with trio.move_on_after(timeout):
             self._listener.stop_reading()
+            # No connection survives this: what is guarded is cancelled; what there is no room for, at the next start.
+            self.gateway.intake.hang_up_all()
+            while self.gateway.withdraw():
+                await trio.lowlevel.checkpoint()
             # A client that was stopped within a chunk has orders staged that it has not told of yet.
             self._note_staged()
             self.gateway.drain()
@@ -237,12 +270,28 @@ class Daemon:
                 await self._commit(entries or self.gateway.take_entries())
                 self._after_commit()
 
+    async def _withdraw_forever(self) -> None:
+        """Stage cancels for clients that are gone, a piece at a time, others between."""
+        while True:
+            await self._withdrawing.wait()
+            self._withdrawing = trio.Event()
+            has_more = True
+            while has_more:
+                has_more = self.gateway.withdraw()
+                self._note_staged()
+                await trio.lowlevel.checkpoint()
+
+    def _note_withdrawals(self) -> None:
+        if not self.gateway.desk.withdrawals.is_idle:
+            self._withdrawing.set()
+
     def _take_in(self) -> None:
-        """A chunk of a client's bytes was processed.
+        """A chunk of a client's bytes was processed, or a client is gone.
 
         Orders that come when nothing is under way are committed on the spot: nobody would be in their group.
         """
         desk = self.gateway.desk
+        self._note_withdrawals()
         if not (desk.has_orders_staged and desk.is_idle):
             self._note_staged()
             return
@@ -258,8 +307,10 @@ class Daemon:
 
     def _after_commit(self) -> None:
         self.gateway.committed()
+        self._note_withdrawals()
         for change in self.gateway.desk.trading.take_changes():
-            log.warning(f"trading {change.state.name}", by=change.by)
+            about = {} if change.account is None else {"account": change.account}
+            log.warning(f"trading {change.state.name}", **about, by=change.by)
         self.dispatcher.flush(self.clock.monotonic())
         self._listener.wake()
         self._note_staged()
@@ -280,7 +331,7 @@ class Daemon:
     def _apply(self, old: Settings, new: Settings) -> None:
         """Take other settings over. The link is asked at once, as orders that wait may be due now."""
         self.settings = new
-        self.gateway.apply(self.owner.in_force, batching_settings(new))
+        self.gateway.apply(self.owner.in_force, batching_settings(new), share_settings(new))
         self.dispatcher.change_transport(Transport(new.engine.transport), self.clock.monotonic())
 
     def _note_ready(self) -> None:
@@ -303,7 +354,8 @@ class Daemon:
         elif not desk.has_anything_staged:
             self._commit_reports_by(inf)
         elif self._reports_due == inf:
-            self._commit_reports_by(self.clock.monotonic() + REPORTS_LINGER_S)
+            reads_along = self.gateway.intake.wait_list.reads_along()
+            self._commit_reports_by(self.clock.monotonic() + (READERS_LINGER_S if reads_along else REPORTS_LINGER_S))
         self._note_progress()
 
     def _commit_reports_by(self, time: float) -> None:
@@ -311,8 +363,9 @@ class Daemon:
 
     def _note_progress(self) -> None:
         """For :meth:`_stop`, which waits until nothing is under way."""
-        self._unconfirmed.value = self.gateway.desk.unconfirmed
-        self._is_settled.value = self.gateway.desk.is_settled
+        desk = self.gateway.desk
+        self._unconfirmed.value = desk.unconfirmed + (not desk.withdrawals.is_idle)
+        self._is_settled.value = desk.is_settled
 
     def _deliver(self, deliveries: list[Delivery], path: Path) -> None:
         if deliveries:
@@ -322,6 +375,7 @@ class Daemon:
         if deliveries:
             self._note_staged()
             self.gateway.desk.trim()
+            self._note_withdrawals()
 
     def _connected(self, event: Connected) -> None:
         self.gateway.connected(event)

@@ -13,13 +13,20 @@ import attrs
 
 from orderd.dispatch.batching import BatchingPolicy, BatchingSettings
 from orderd.intake.context import BookQuery, Info, LiveSettings, Services, SettingsControl
+from orderd.intake.execution_feed import ExecutionFeed
+from orderd.intake.guarding import Guarding
 from orderd.intake.intake import Intake, IntakeLimits
+from orderd.intake.subscriptions import Subscriptions
 from orderd.link.handshake import Identity
+from orderd.link.health import TransportState
 from orderd.link.report_intake import Delivery
 from orderd.link.sender import SessionSender
 from orderd.link.terms import Connected, SenderSettings
+from orderd.orders.archive import ArchiveRead
 from orderd.orders.desk import Desk, DeskLimits
 from orderd.orders.entries import Entry
+from orderd.orders.journal_index import Location
+from orderd.orders.shares import ShareSettings
 from orderd.runtime.instruments import InstrumentTable
 from orderd.wire.paths import Path
 
@@ -50,21 +57,36 @@ class Gateway:
         ask_book: Callable[[int, int, Callable[[BookQuery], None]], object],
         monotonic: Callable[[], float],
         time_ns: Callable[[], int],
+        journal_location: Callable[[], Location | None] = lambda: None,
+        read_archive: Callable[[ArchiveRead], None] | None = None,
     ) -> None:
-        """``monotonic`` is the clock that intake runs on, ``time_ns`` the wall clock; orders are sent by them."""
+        """``monotonic`` is the clock that intake runs on, ``time_ns`` the wall clock; orders are sent by them.
+
+        ``journal_location`` tells where the entry that the replay gave last is, or the last commit. ``read_archive``
+        answers what executions are asked for that are in memory no more; without it all that are kept are in memory.
+        """
         self.live = live
-        self.desk = Desk(settings.instruments, settings.desk, journal_room, room_reserved)
+        limits = settings.desk if read_archive is not None else attrs.evolve(settings.desk, executions_in_memory=None)
+        self.desk = Desk(settings.instruments, limits, journal_room, room_reserved)
+        self.desk.risk.apply(live.risk)
+        feed = ExecutionFeed(self.desk.executions, read_archive)
+        self.subscriptions = Subscriptions(self.desk, feed)
         services = Services(
             desk=self.desk,
             live=live,
             info=info,
             control=control,
+            guarding=Guarding(self.desk),
             sent_end=lambda: max(self.link.sent_end, self._restored_end),
+            is_confirming=lambda: self.link.health.state is not TransportState.ENGINE_DOWN,
             commits_wanted=lambda: self.desk.commits_wanted,
             ask_book=ask_book,
+            executions=feed,
+            subscriptions=self.subscriptions,
         )
         self.intake = Intake(services, settings.intake)
         self._settings = settings
+        self._journal_location = journal_location
         self._monotonic = monotonic
         self._time_ns = time_ns
         self._restored_end = 1
@@ -82,6 +104,7 @@ class Gateway:
         :class:`~orderd.orders.errors.ReportMismatch`.
         """
         for kind, payload in journal:
+            self._note_location(self.desk.executions.next, self.desk.committed_end)
             self.desk.restore(kind, payload)
         self._restored_end = self.desk.committed_end
         return self.desk.start(nonce)
@@ -106,11 +129,23 @@ class Gateway:
         self._update_watch()
         return self.link
 
-    def apply(self, live: LiveSettings, batching: BatchingSettings) -> None:
+    def apply(self, live: LiveSettings, batching: BatchingSettings, shares: ShareSettings) -> None:
         """Settings changed: all at once, from the next command on. Orders that wait may be due earlier now."""
         self.live.take(live)
+        self.desk.risk.apply(live.risk)
+        self.desk.shares.apply(shares)
         self._batching.apply(batching)
         self.intake.update_roles()
+
+    # --- clients that are gone ----------------------------------------------------------------------------------------
+
+    def withdraw_at_start(self) -> None:
+        """Stage cancels for those that a kill cut short, before anybody can place anything."""
+        self.desk.withdrawals.run_at_start(self._monotonic(), self._time_ns())
+
+    def withdraw(self) -> bool:
+        """Stage some cancels for clients that are gone; whether there are more for which there is room."""
+        return self.desk.withdrawals.step(self._monotonic(), self._time_ns())
 
     # --- commits ------------------------------------------------------------------------------------------------------
 
@@ -120,12 +155,19 @@ class Gateway:
 
     def committed(self) -> None:
         """It is durable."""
+        before = self.desk.executions.next, self.desk.committed_end
         group = self.desk.committed()
+        self._note_location(*before)
         if group is not None:
             self._batching.add(group)
         self.link.reports_journaled = self.desk.reports_journaled
         self._engine_is_known = self.desk.engine_is_journaled
         self._update_watch()
+
+    def _note_location(self, execution: int, order: int) -> None:
+        index, location = self.desk.executions.index, self._journal_location()
+        if index is not None and location is not None:
+            index.note(execution, order, location)
 
     # --- the link -----------------------------------------------------------------------------------------------------
 

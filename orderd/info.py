@@ -1,15 +1,20 @@
 """What INFO shows."""
 
 import os
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from orderd import __version__
 from orderd.intake.context import Info
 from orderd.intake.server_commands import MODE_OF
+from orderd.orders.trading import Trading
 from orderd.wire.paths import Path
 
 if TYPE_CHECKING:
     from orderd.daemon import Daemon
+
+
+ACCOUNTS_SHOWN: Final = 32
 
 
 def daemon_info(daemon: "Daemon") -> Info:
@@ -24,12 +29,18 @@ def daemon_info(daemon: "Daemon") -> Info:
             "uptime_in_seconds": int(daemon.clock.monotonic() - daemon.started_at),
             "mode": MODE_OF[gateway.live.mode].decode(),
             "trading": desk.trading.state.name,
+            "trading_accounts": _accounts(desk.trading),
             "socket": daemon.settings.listen.socket,
         },
         "Clients": {
             "clients": len(gateway.intake),
             "connections_total": gateway.intake.connections_total,
             "commands_total": gateway.intake.commands_total,
+            "throttled_total": desk.shares.throttled,
+            "guards": len(desk.guards),
+            "guards_withdrawn_total": desk.withdrawals.withdrawn,
+            "guards_cancels_total": desk.withdrawals.cancelled,
+            "guards_withdrawing": "no" if desk.withdrawals.is_idle else "yes",
         },
         "Transport": _transport(daemon),
         "Orders": {
@@ -43,6 +54,11 @@ def daemon_info(daemon: "Daemon") -> Info:
             "orders_rejected_total": desk.outcomes.counters.rejected,
             "orders_last_id": desk.table.end - 1,
         },
+        "Risk": {
+            "risk_limits": "off" if desk.risk.is_off else "on",
+            "risk_refused_total": desk.risk.refused,
+            "positions": len(desk.positions.by_key),
+        },
         "Journal": {
             "journal_commits_total": writer.commits,
             "journal_commits_inline_total": writer.commits_inline,
@@ -55,8 +71,17 @@ def daemon_info(daemon: "Daemon") -> Info:
         "Executions": {
             "executions_first_id": desk.executions.first,
             "executions_last_id": desk.executions.last,
+            "executions_in_memory": desk.executions.next - desk.executions.first_in_memory,
+            "executions_read_from_journal_total": daemon.archive.executions_read,
+            "exec_subscribers": len(gateway.subscriptions),
         },
     }
+
+
+def _accounts(trading: Trading) -> str:
+    """Accounts with a state of their own, the first of them."""
+    shown = [f"{number}={state.name}" for number, state in islice(sorted(trading.accounts.items()), ACCOUNTS_SHOWN)]
+    return ",".join([*shown, "..."] if len(trading.accounts) > ACCOUNTS_SHOWN else shown)
 
 
 def _transport(daemon: "Daemon") -> dict[str, object]:

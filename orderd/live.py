@@ -20,6 +20,7 @@ from orderd.config import ModeName, Settings
 from orderd.dispatch.batching import BatchingSettings
 from orderd.intake.context import LiveSettings
 from orderd.orders.modes import MODE_NAMES, Mode
+from orderd.orders.shares import ShareSettings
 from orderd.runtime.fields import SHOWN_MAX
 from orderd.runtime.log import get_logger
 from orderd.runtime.settings import SettingsError, changed_keys, flatten, is_reloadable
@@ -35,6 +36,11 @@ log = get_logger("settings")
 def batching_settings(settings: Settings) -> BatchingSettings:
     """``[batch]`` in the terms of the batching policy."""
     return BatchingSettings(settings.batch.orders_max, settings.batch.linger_ms / 1000)
+
+
+def share_settings(settings: Settings) -> ShareSettings:
+    """What one connection may have, in the terms of its part."""
+    return ShareSettings(settings.limits.client_share_percent, settings.limits.client_orders_per_second)
 
 
 class Source(Protocol):
@@ -77,7 +83,9 @@ class SettingsOwner:
         """The same in the terms of commands."""
         settings = self.current
         timeout = settings.reply_timeout_ms / 1000
-        return LiveSettings(MODE_NAMES[settings.mode], timeout, settings.access.rules, self._shown)
+        return LiveSettings(
+            MODE_NAMES[settings.mode], timeout, settings.access.rules, self._shown, settings.risk_limits
+        )
 
     def on_change(self, part: Part) -> None:
         """From now on ``part`` is called whenever settings are put in force, in the order of these calls."""

@@ -10,6 +10,7 @@ import pytest
 from orderd import config
 from orderd.config import AccessSettings, Settings, SettingsSource, default_settings, load_settings
 from orderd.intake.access import Members
+from orderd.orders.risk.settings import RiskSettings
 from orderd.runtime.fields import FieldError
 from orderd.runtime.instruments import Instrument
 from orderd.runtime.settings import SettingsError, flatten, is_reloadable
@@ -20,7 +21,8 @@ INSTRUMENT = '\n[[instrument]]\nsymbol = "AAPL"\nid = 1\ntick = "0.01"\nlot = "1
 
 RELOADABLE = {
     "mode", "reply_timeout_ms", "batch.orders_max", "batch.linger_ms", "engine.transport", "access.admin",
-    "access.trade", "access.read",
+    "access.trade", "access.read", "limits.client_share_percent", "limits.client_orders_per_second",
+    *(f"risk.{key.name}" for key in attrs.fields(RiskSettings)),
 }  # fmt: skip
 
 

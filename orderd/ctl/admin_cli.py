@@ -1,13 +1,15 @@
-"""Commands of orderctl that look after the daemon: counters, settings, clients, mode, trading state."""
+"""Commands of orderctl that look after the daemon: counters, settings, clients, mode, trading state, positions."""
 
 from typing import Final
 
 import click
 
 from orderd.ctl import output
+from orderd.ctl.completion import complete_symbol
 from orderd.ctl.options import Options, with_json
 from orderd.ctl.orders_cli import MODES
 
+ACCOUNT: Final = click.IntRange(0, 65_535)
 TRADING_STATES: Final = click.Choice(["ACTIVE", "REDUCING", "HALTED"], case_sensitive=False)
 
 
@@ -96,15 +98,43 @@ def reload(options: Options) -> None:
 
 
 @click.command()
-@click.argument("state", required=False, type=TRADING_STATES)
+@click.option("--account", type=ACCOUNT, help="Of this account alone.")
+@click.option("--symbol", shell_complete=complete_symbol, help="In this instrument alone.")
+@click.option("--count", type=click.IntRange(1, 1000), default=100, show_default=True, help="At most so many.")
 @with_json
 @click.pass_obj
-def trading(options: Options, state: str | None) -> None:
-    """Whether new orders are taken; with STATE that is changed: HALTED refuses them, cancels always pass."""
+def positions(options: Options, account: int | None, symbol: str | None, count: int) -> None:
+    """What accounts hold and have open, by instrument. With --json one object a line."""
+    words: list[str | int] = ["COUNT", count]
+    words += [] if account is None else ["ACCOUNT", account]
+    words += [] if symbol is None else ["SYMBOL", symbol]
+    with options.connect() as connection:
+        found = connection.call("POSITIONS", *words)
+    if options.json:
+        for position in found:
+            output.print_json(position)
+    else:
+        names = ("net", "open_buy", "open_sell", "last_px")
+        columns = [("account", "right"), ("symbol", "left"), *((name, "right") for name in names)]
+        output.console().print(output.rows_table(columns, found))
+
+
+@click.command()
+@click.argument("state", required=False, type=TRADING_STATES)
+@click.option("--account", type=ACCOUNT, help="Of this account alone.")
+@with_json
+@click.pass_obj
+def trading(options: Options, state: str | None, account: int | None) -> None:
+    """Whether new orders are taken; with STATE that is changed, for all or for one account.
+
+    HALTED refuses them, REDUCING all that does not make a position smaller; cancels always pass. For an account the
+    stricter one of its state and that of all holds.
+    """
+    about: list[str | int] = [] if account is None else ["ACCOUNT", account]
     with options.connect() as connection:
         if state is not None:
-            connection.call("TRADING", state.upper())
-        current = connection.call("TRADING")
+            connection.call("TRADING", state.upper(), *about)
+        current = connection.call("TRADING", *about)
     _show_one(options, "trading", current)
 
 

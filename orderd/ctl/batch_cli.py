@@ -3,6 +3,7 @@
 import os
 import sys
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,8 +73,9 @@ class Totals:
 def batch(options: Options, file: Path, format_: str | None, batch_id: str | None, mode: str | None) -> None:
     """Place the orders, cancels and replaces of FILE ("-": stdin), in batches of records.
 
-    CSV with the columns kind, number, symbol, side, type, quantity, price, tif, account; the same as JSON, one object a
-    line; or raw records. If a line does not fit nothing is sent. The same file sent again is not placed again.
+    CSV with the columns kind, number, symbol, side, type, quantity, price, tif, account, post_only, stp, gtd, stop,
+    display, min_qty; the same as JSON, one object a line; or raw records. If a line does not fit nothing is sent. The
+    same file sent again is not placed again.
     """
     data = _read(file)
     name = "stdin" if str(file) == "-" else str(file)
@@ -129,13 +131,14 @@ def _send(connection: Connection, parsed: Parsed, records: bytes, totals: Totals
     longest = int(connection.call("CONFIG", "GET", "limits.query_bytes_max")["limits.query_bytes_max"])
     size = max(1, min(BATCH_RECORDS, (longest - COMMAND_BYTES) // RECORD_BYTES))
     extra = ["MODE", mode] if mode else []
-    totals.batches = -(-parsed.count // size)
-    for place in range(totals.batches):
-        part = records[place * size * RECORD_BYTES : (place + 1) * size * RECORD_BYTES]
+    cuts = parsed.cuts(size)
+    totals.batches = len(cuts) - 1
+    for place, (start, end) in enumerate(pairwise(cuts), 1):
+        part = records[start * RECORD_BYTES : end * RECORD_BYTES]
         try:
-            totals.add(connection.call("ORDER.BATCH", f"{totals.id}-{place + 1}", part, *extra))
+            totals.add(connection.call("ORDER.BATCH", f"{totals.id}-{place}", part, *extra))
         except CtlError as error:
-            text = parsed.explain(str(error), place * size) if isinstance(error, ReplyError) else str(error)
+            text = parsed.explain(str(error), start) if isinstance(error, ReplyError) else str(error)
             # The same class, which tells the exit code.
             totals.error = type(error)(text)
             if not totals.sent:
@@ -144,7 +147,7 @@ def _send(connection: Connection, parsed: Parsed, records: bytes, totals: Totals
 
 
 def _show(options: Options, totals: Totals, parsed: Parsed) -> None:
-    rest = parsed.count - totals.orders
+    rest = parsed.orders - totals.orders
     error = None if totals.error is None else str(totals.error)
     shown: dict[str, Any] = {**attrs.asdict(totals), "error": error, "not_sent": rest}
     if options.json:
@@ -156,7 +159,7 @@ def _show(options: Options, totals: Totals, parsed: Parsed) -> None:
         output.console().print(output.pairs_table(rows))
     if totals.error is not None:
         click.echo(f"orderctl: {totals.error}", err=True)
-        what = f"the last {rest} of {parsed.count} were not sent, or it is not known"
+        what = f"the last {rest} of {parsed.orders} were not sent, or it is not known"
         click.echo(f"orderctl: {what}; the same command again goes on there", err=True)
     if not totals.ok:
         sys.exit(EXIT_REFUSED if totals.error is None else totals.error.exit_code)

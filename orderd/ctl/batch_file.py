@@ -13,6 +13,12 @@ quantity  decimal, whole lots; not for CANCEL
 price     decimal, whole ticks; not for MARKET and CANCEL
 tif       DAY (default), GTC, IOC, FOK; NEW only
 account   0 to 65535; NEW, where the default is 0, and MASS_CANCEL
+post_only YES or NO (default); NEW only, as all that follow
+stp       NONE (default), CANCEL_NEWEST, CANCEL_OLDEST, CANCEL_BOTH
+gtd       when it expires: RFC 3339 with a zone, or milliseconds since 1970 UTC
+stop      decimal, whole ticks: the trigger of a stop order
+display   decimal, whole lots: how much of it shows
+min_qty   decimal, whole lots: how much must trade at once
 ========= ======================================================================================================
 
 A MASS_CANCEL is for all open orders that have what it has of symbol, side and account. What a kind does not have must
@@ -34,9 +40,25 @@ from orderd.orders.checks import check_batch
 from orderd.orders.errors import BadOrder
 from orderd.runtime.decimals import DecimalError
 from orderd.runtime.instruments import Instrument
-from orderd.wire.records import RECORD, RECORD_BYTES, Kind, Side, TimeInForce, mass_flags, new_flags
+from orderd.runtime.timestamps import TimestampError, parse_time_ns
+from orderd.wire.extensions import CONTRADICTIONS, MASK_SHIFT, bit, fault_of_lots, numbered, pack
+from orderd.wire.records import (
+    KIND_OFFSET,
+    RECORD,
+    RECORD_BYTES,
+    Attribute,
+    Kind,
+    SelfTradePrevention,
+    Side,
+    TimeInForce,
+    mass_flags,
+    new_flags,
+)
 
-COLUMNS: Final = ("kind", "number", "symbol", "side", "type", "quantity", "price", "tif", "account")
+COLUMNS: Final = (
+    *("kind", "number", "symbol", "side", "type", "quantity", "price", "tif", "account"),
+    *("post_only", "stp", "gtd", "stop", "display", "min_qty"),
+)
 FORMATS: Final = ("csv", "jsonl", "records")
 SUFFIXES: Final = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".bin": "records", ".records": "records"}
 ACCOUNT_MAX: Final = 65_535
@@ -46,7 +68,9 @@ _TAKEN: Final = (Kind.NEW, Kind.CANCEL, Kind.REPLACE, Kind.REPLACE_OPEN, Kind.MA
 _KINDS: Final = {kind.name: kind for kind in _TAKEN}
 _SIDES: Final = {side.name: side for side in Side}
 _TYPES: Final = ("LIMIT", "MARKET")
-_TIMES: Final = {time.name: time for time in (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK)}
+_TIMES: Final = {time.name: time for time in TimeInForce}
+_YES_OR_NO: Final = {"YES": True, "NO": False, "TRUE": True, "FALSE": False}
+_SELF_TRADES: Final = {stp.name: stp for stp in SelfTradePrevention}
 _USED: Final = {
     Kind.NEW: frozenset(COLUMNS),
     Kind.CANCEL: frozenset({"kind", "number", "symbol"}),
@@ -66,7 +90,10 @@ class _Misfit(ValueError):
 
 @attrs.frozen
 class Parsed:
-    """The records of a file, and what each came from: the number of its line, or for ``records`` its place from 1."""
+    """The records of a file, and what each came from: the number of its line, or for ``records`` its place from 1.
+
+    An order's extensions stand before it and come from the same line.
+    """
 
     name: str
     records: bytes
@@ -80,6 +107,27 @@ class Parsed:
         """How many records there are."""
         return len(self.lines)
 
+    @property
+    def orders(self) -> int:
+        """How many of them are an order or a request of their own."""
+        return self.count - self.records[KIND_OFFSET::RECORD_BYTES].count(Kind.EXTENSION)
+
+    def cuts(self, size: int) -> list[int]:
+        """Where to begin batches of at most ``size`` records, and the end: an order goes with its extensions."""
+        kinds = self.records[KIND_OFFSET::RECORD_BYTES]
+        found = [0]
+        while found[-1] < self.count:
+            end = min(found[-1] + size, self.count)
+            while end > found[-1] and kinds[end - 1] == Kind.EXTENSION:
+                end -= 1
+            if end == found[-1]:
+                # Longer than that: it is for the daemon to say whether it takes so much.
+                end = min(end + size, self.count)
+                while end < self.count and kinds[end - 1] == Kind.EXTENSION:
+                    end += 1
+            found.append(end)
+        return found
+
     def place(self, index: int) -> str:
         """Where a record comes from, for people."""
         return f"{self.name}: {self.unit} {self.lines[index]}"
@@ -88,7 +136,11 @@ class Parsed:
         """The records, with numbers from ``first`` on for those that have none."""
         filled = bytearray(self.records)
         for number, index in enumerate(self.unnumbered, first):
-            filled[index * RECORD_BYTES : index * RECORD_BYTES + 8] = number.to_bytes(8, "little")
+            at = index * RECORD_BYTES
+            filled[at : at + 8] = number.to_bytes(8, "little")
+            while at and filled[at - RECORD_BYTES + KIND_OFFSET] == Kind.EXTENSION:
+                at -= RECORD_BYTES
+                filled[at : at + 8] = number.to_bytes(8, "little")
         return bytes(filled)
 
     def check(self, records: bytes, instruments: Instruments) -> None:
@@ -126,10 +178,10 @@ def parse(name: str, data: bytes, format_: str, instruments: Instruments) -> Par
             record, has_number = _record(row, instruments)
         except _Misfit as error:
             raise InputError(f"{name}: line {line}: {error}") from None
+        lines += [line] * (len(record) // RECORD_BYTES)
         if not has_number:
-            unnumbered.append(len(lines))
+            unnumbered.append(len(lines) - 1)
         packed.append(record)
-        lines.append(line)
     if not lines:
         raise InputError(f"{name}: no orders are in it")
     return Parsed(name, b"".join(packed), lines, unnumbered)
@@ -170,6 +222,8 @@ def _json_rows(name: str, text: str) -> Iterator[tuple[int, Row]]:
 
 
 def _json_text(where: str, key: str, value: Any) -> str:
+    if key == "post_only" and isinstance(value, bool):
+        return str(value)
     if not isinstance(value, str):
         raise InputError(f"{where}: {key} must be a string or a number")
     return value
@@ -184,7 +238,7 @@ def _check_columns(where: str, names: list[str]) -> None:
 
 
 def _record(row: Row, instruments: Instruments) -> tuple[bytes, bool]:
-    """A row as a record, and whether it has a number. Raises :class:`_Misfit`."""
+    """A row as a record, with its extensions before it, and whether it has a number. Raises :class:`_Misfit`."""
     kind = _choose(row, "kind", _KINDS, "NEW")
     for key in row:
         if key not in _USED[kind]:
@@ -196,16 +250,18 @@ def _record(row: Row, instruments: Instruments) -> tuple[bytes, bool]:
     if number is None and kind != Kind.NEW:
         raise _Misfit(f"a {kind.name} needs the number of an order")
     price = quantity = flags = account = 0
+    extensions = b""
     try:
         if kind != Kind.CANCEL:
             quantity = instrument.parse_quantity(_word(row, "quantity").encode())
         if kind == Kind.NEW:
-            flags, account = _new_fields(row)
+            flags, account, extensions = _new_fields(row, instrument, quantity)
         if kind in (Kind.REPLACE, Kind.REPLACE_OPEN) or "price" in row:
             price = instrument.parse_price(_word(row, "price").encode())
     except DecimalError as error:
         raise _Misfit(str(error)) from None
-    return RECORD.pack(number or 0, price, quantity, instrument.id, account, kind, flags), number is not None
+    record = RECORD.pack(number or 0, price, quantity, instrument.id, account, kind, flags)
+    return numbered(extensions, number or 0) + record, number is not None
 
 
 def _mass_cancel(row: Row, instruments: Instruments) -> bytes:
@@ -223,16 +279,44 @@ def _instrument(row: Row, instruments: Instruments) -> Instrument:
     return instruments[symbol]
 
 
-def _new_fields(row: Row) -> tuple[int, int]:
-    """Flags and account of a NEW. Raises :class:`_Misfit`."""
+def _new_fields(row: Row, instrument: Instrument, quantity: int) -> tuple[int, int, bytes]:
+    """Flags, account and extensions of a NEW. Raises :class:`_Misfit`, or DecimalError."""
     order_type = row.get("type", "LIMIT" if "price" in row else "MARKET").upper()
     if order_type not in _TYPES:
         raise _Misfit(f"type {row['type']!r} must be LIMIT or MARKET")
     if (order_type == "LIMIT") != ("price" in row):
         raise _Misfit("a LIMIT order needs a price" if order_type == "LIMIT" else "a MARKET order has no price")
-    time_in_force = _choose(row, "tif", _TIMES, "DAY")
-    flags = new_flags(_choose(row, "side", _SIDES), market=order_type == "MARKET", time_in_force=time_in_force)
-    return flags, _integer(row.get("account", "0"), "account", ACCOUNT_MAX)
+    said = _said(row, instrument, quantity)
+    flags = new_flags(
+        _choose(row, "side", _SIDES),
+        market=order_type == "MARKET",
+        time_in_force=_choose(row, "tif", _TIMES, "GTD" if "gtd" in row else "DAY"),
+        post_only=_choose(row, "post_only", _YES_OR_NO, "NO"),
+        self_trade=_choose(row, "stp", _SELF_TRADES, "NONE"),
+    )
+    why = CONTRADICTIONS[sum(map(bit, said)) << MASK_SHIFT | flags]
+    if why:
+        raise _Misfit(why)
+    return flags, _integer(row.get("account", "0"), "account", ACCOUNT_MAX), pack(instrument.id, said.items())
+
+
+def _said(row: Row, instrument: Instrument, quantity: int) -> dict[Attribute, int]:
+    """What the row says of its order beyond a record. Raises as :func:`_new_fields` does."""
+    said: dict[Attribute, int] = {}
+    if "stop" in row:
+        said[Attribute.TRIGGER] = instrument.parse_price(row["stop"].encode())
+    for key, attribute in (("display", Attribute.DISPLAY), ("min_qty", Attribute.MINIMUM)):
+        if key in row:
+            said[attribute] = instrument.parse_quantity(row[key].encode())
+            fault = fault_of_lots(attribute, said[attribute], quantity)
+            if fault:
+                raise _Misfit(f"{key} {row[key]!r} {fault}")
+    if "gtd" in row:
+        try:
+            said[Attribute.EXPIRY] = parse_time_ns(row["gtd"])
+        except TimestampError as error:
+            raise _Misfit(f"gtd {row['gtd']!r} {error}") from None
+    return said
 
 
 def _choose(row: Row, key: str, choices: Mapping[str, Any], default: str = "") -> Any:

@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "mode": "admin_cli:mode",
     "reload": "admin_cli:reload",
     "trading": "admin_cli:trading",
+    "positions": "admin_cli:positions",
     "journal": "journal_cli:journal",
     "probe": "probe.cli:probe",
     "bench": "bench.cli:bench",

@@ -81,14 +81,15 @@ class _Lines:
     "--after", default="0", show_default=True, metavar="N", help='Start behind this exec_id; "$": from now on.'
 )
 @click.option("--follow", is_flag=True, help="Go on until Ctrl-C.")
+@click.option("--account", type=click.IntRange(0, 65_535), help="Of this account.")
 @click.option("--count", type=click.IntRange(min=1), help="Stop after so many. Default: 100, with --follow no end.")
 @with_json
 @click.pass_obj
-def executions(options: Options, after: str, follow: bool, count: int | None) -> None:
+def executions(options: Options, after: str, follow: bool, account: int | None, count: int | None) -> None:
     """What happened to all orders, in order: accepted, traded, cancelled, ...  With --json one object a line."""
     left = count if count is not None else sys.maxsize if follow else 100
     with options.connect() as connection:
-        pages = _execution_pages(connection, after, left, follow=follow)
+        pages = _execution_pages(connection, after, left, account, follow=follow)
         if options.json:
             for execution in (execution for page in pages for execution in page):
                 output.print_json(execution)
@@ -100,15 +101,27 @@ def executions(options: Options, after: str, follow: bool, count: int | None) ->
             output.console().print(output.executions_table(found))
 
 
-def _execution_pages(connection: Connection, after: str, left: int, *, follow: bool) -> Iterator[list[dict[str, Any]]]:
+def _execution_pages(
+    connection: Connection, after: str, left: int, account: int | None, *, follow: bool
+) -> Iterator[list[dict[str, Any]]]:
     """Executions behind ``after``, at most ``left`` of them, as they come."""
-    block = ["BLOCK", str(FOLLOW_BLOCK_MS)] if follow else []
+    more = ["BLOCK", str(FOLLOW_BLOCK_MS)] if follow else []
+    more += ["ACCOUNT", str(account)] if account is not None else []
+    if follow and after == "$":
+        # Between two reads "from now on" would leave out what happens meanwhile.
+        after = _last_execution(connection)
     while left > 0:
         page = min(left, EXECUTIONS_PAGE)
-        found = connection.call("EXEC.READ", after, "COUNT", page, *block, wait_s=FOLLOW_BLOCK_MS / 1000)
+        found = connection.call("EXEC.READ", after, "COUNT", page, *more, wait_s=FOLLOW_BLOCK_MS / 1000)
         if found:
             after = str(found[-1][0])
             left -= len(found)
             yield [{"exec_id": exec_id, **pairs} for exec_id, pairs in found]
         elif not follow:
             return
+
+
+def _last_execution(connection: Connection) -> str:
+    lines: list[str] = connection.call("INFO", "executions").splitlines()
+    values = dict(line.split(":", 1) for line in lines if ":" in line)
+    return values["executions_last_id"]

@@ -39,7 +39,11 @@ def show_order(options: Options, order: Mapping[str, Any], *, refused: bool = Fa
 @click.option("--limit", metavar="PRICE", help="A limit order at this price.")
 @click.option("--market", is_flag=True, help="A market order.")
 @click.option("--tif", type=TIMES_IN_FORCE, help="Time in force. Default: DAY.")
+@click.option("--gtd", metavar="TIME", help="Expires then: RFC 3339 with a zone, or milliseconds since 1970 UTC.")
 @click.option("--post-only", is_flag=True, help="Reject rather than trade at once.")
+@click.option("--stop", metavar="PRICE", help="A stop order: it waits for a trade at this price or beyond.")
+@click.option("--display", metavar="QUANTITY", help="Show no more than this of what rests.")
+@click.option("--min-qty", metavar="QUANTITY", help="Trade at least this at once, or nothing.")
 @click.option("--account", type=ACCOUNTS)
 @click.option("--stp", type=STP, help="Self-trade prevention.")
 @click.option("--max-age", metavar="MS", type=click.IntRange(min=1), help="Do not send it later than this.")
@@ -55,7 +59,11 @@ def submit(
     limit: str | None,
     market: bool,
     tif: str | None,
+    gtd: str | None,
     post_only: bool,
+    stop: str | None,
+    display: str | None,
+    min_qty: str | None,
     account: int | None,
     stp: str | None,
     max_age: int | None,
@@ -65,7 +73,8 @@ def submit(
     if market == (limit is not None):
         raise click.UsageError("Give one of --limit PRICE and --market.")
     kind = ["MARKET"] if limit is None else ["LIMIT", limit]
-    given = {"TIF": tif, "ACCOUNT": account, "STP": stp, "MAXAGE": max_age, "MODE": mode}
+    given: dict[str, str | int | None] = {"TIF": tif, "GTD": gtd, "STOP": stop, "DISPLAY": display, "MINQTY": min_qty}
+    given |= {"ACCOUNT": account, "STP": stp, "MAXAGE": max_age, "MODE": mode}
     extra = [str(word) for pair in given.items() if pair[1] is not None for word in pair]
     if post_only:
         extra.append("POSTONLY")

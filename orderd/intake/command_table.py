@@ -13,7 +13,7 @@ from orderd.intake.pending import DuplicateReply, Pending
 from orderd.orders.errors import Duplicate, Refused
 
 Reply = bytes | Pending
-Handler = Callable[[Context, list[bytes]], Reply | list[Reply] | Generator[None, None, Reply]]
+Handler = Callable[[Context, list[bytes]], Reply | list[Reply] | Generator[None, None, Reply | list[Reply]]]
 """Takes the words behind the command's name. A generator pauses where others may have their turn.
 
 May raise :class:`orderd.orders.errors.Refused`.
@@ -37,10 +37,14 @@ class Command:
     """Whether it is done at once within MULTI too, instead of being queued."""
     role_with_arguments: Role | None = None
     """The role that the form with arguments needs, where asking and setting are one name."""
+    asks_with: bytes = b""
+    """A form whose first argument is this word only asks, too."""
 
     def role_for(self, args: list[bytes]) -> Role:
         """What a connection must be allowed to do for this command with these words behind its name."""
-        return self.role_with_arguments if args and self.role_with_arguments is not None else self.role
+        if not args or self.role_with_arguments is None or args[0].upper() == self.asks_with:
+            return self.role
+        return self.role_with_arguments
 
     def takes(self, words: int) -> bool:
         """Whether a request of so many words, the name's included, has the right number."""
@@ -73,13 +77,15 @@ class CommandTable:
         example: str = "",
         immediate: bool = False,
         role_with_arguments: Role | None = None,
+        asks_with: bytes = b"",
     ) -> Callable[[Handler], Handler]:
         """Decorator: ``handler`` is what ``name`` does."""
 
         def register(handler: Handler) -> Handler:
             command = Command(
-                name, arity, role, group, arguments, summary, reply, handler, example, immediate, role_with_arguments
-            )
+                name, arity, role, group, arguments, summary, reply, handler, example, immediate, role_with_arguments,
+                asks_with,
+            )  # fmt: skip
             self._commands[name.encode()] = command
             if " " in name:
                 self._containers.add(name.partition(" ")[0].encode())
@@ -145,9 +151,10 @@ def finish(outcome: list[Reply] | Steps) -> list[Reply]:
             return found
 
 
-def _guarded(context: Context, steps: Generator[None, None, Reply]) -> Steps:
+def _guarded(context: Context, steps: Generator[None, None, Reply | list[Reply]]) -> Steps:
     try:
-        return [(yield from steps)]
+        reply = yield from steps
+        return reply if isinstance(reply, list) else [reply]
     except Refused as refused:
         return [_refusal(context, refused)]
 

@@ -1,18 +1,24 @@
 """What a command's handler has at hand. Pure: everything that is not is given as a value or a callable."""
 
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
 from orderd.intake.access import AccessRules, Peer, Role
+from orderd.intake.execution_feed import ExecutionFeed
 from orderd.intake.pending import Pending, Waiter
+from orderd.intake.subscriptions import Subscriptions
 from orderd.orders.desk import Desk
 from orderd.orders.modes import Mode
+from orderd.orders.risk.limits import RiskLimits
+from orderd.orders.shares import Owner
 from orderd.wire.bodies import Level
 
 if TYPE_CHECKING:
     from orderd.intake.command_table import Command
+    from orderd.intake.guarding import Guarding
 
 Info = Mapping[str, Mapping[str, object]]
 """Values by section and name, as INFO shows them."""
@@ -35,10 +41,12 @@ class LiveSettings:
     access: AccessRules = attrs.field(factory=AccessRules)
     shown: Mapping[str, str] = attrs.field(factory=dict)
     """Dotted key and value of each setting."""
+    risk: RiskLimits = attrs.field(factory=RiskLimits)
 
     def take(self, new: "LiveSettings") -> None:
         """Be as ``new`` from now on."""
         self.mode, self.reply_timeout, self.access, self.shown = new.mode, new.reply_timeout, new.access, new.shown
+        self.risk = new.risk
 
 
 class SettingsControl(Protocol):
@@ -59,12 +67,17 @@ class Services:
     live: LiveSettings
     info: Callable[[], Info]
     control: SettingsControl
+    guarding: "Guarding"
     sent_end: Callable[[], int]
     """Order ids below it were sent, or may have been."""
+    is_confirming: Callable[[], bool]
+    """Whether an engine is there that confirms what is sent."""
     commits_wanted: Callable[[], int]
     """How many commits must be finished before what is staged now is durable."""
     ask_book: Callable[[int, int, Callable[[BookQuery], None]], object]
     """Ask the engine for an instrument's book to a depth; the callable is called with the answer."""
+    executions: ExecutionFeed
+    subscriptions: Subscriptions
 
 
 @attrs.define(eq=False)
@@ -81,6 +94,23 @@ class Client:
     protocol: int = 2
     name: bytes = b""
     library: dict[bytes, bytes] = attrs.field(factory=dict)
+    owner: Owner = attrs.field(factory=Owner)
+    """What it holds of the bounds that are shared, and the guard that its orders are in."""
+    cancel_on_disconnect: bool = False
+    deadman_ms: int = 0
+    """How long it may send no command before its guarded orders are cancelled; 0 for ever."""
+    deadman_at: float = inf
+    """When that is looked at next."""
+    heard_at: float = 0.0
+    """When its last command came, in seconds of the daemon's clock."""
+    is_silent: bool = False
+    """Whether its orders were cancelled since then."""
+    gave_up_at: int = 0
+    """What was confirmed when it had let others go first in vain."""
+    has_told_much: bool = False
+    """Whether its last command took as long as many others."""
+    is_busy: bool = False
+    """Whether commands of it are being done."""
     transaction: "list[tuple[Command, list[bytes]]] | None" = None
     transaction_failed: bool = False
     transaction_bytes: int = 0
@@ -91,6 +121,10 @@ class Client:
     closing: bool = False
     """Close it once its replies are written."""
     killed: bool = False
+    subscriptions_ended: int = 0
+    """Grows when a subscription, or the wish for one, comes to its end."""
+    looked: dict[int, tuple[int, int]] = attrs.field(factory=dict)
+    """By account: behind the first of these executions there is none of it up to the second."""
 
     def __attrs_post_init__(self) -> None:
         self.user = self.user or str(self.peer.uid)

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from orderd.intake import order_commands, server_commands
+from orderd.intake import options_documentation, order_commands, server_commands
 from orderd.intake.access import ROLE_NAMES, Role
 from orderd.intake.command_table import TABLE, Command
+from orderd.intake.execution_commands import EXECUTIONS_AT_ONCE
 from orderd.intake.intake import ANSWERED_BY_EXEC_MAX, COMMAND_MODULES, REPLIES_MAX, TRANSACTION_QUERIES
-from orderd.intake.order_replies import EXECUTIONS_AT_ONCE
 from orderd.orders.mass_cancels import LOOKS_MAX
 from orderd.wire.reports import Reason
 
@@ -30,6 +30,13 @@ REASONS: Final = {
     Reason.REPORTS_FULL: "the engine had to keep too many reports that orderd did not take, and cancelled its orders",
     Reason.NOT_SUPPORTED: "the engine does not support what the record asks for",
     Reason.MAXAGE: "the order was not sent to the engine within its `MAXAGE`, and never reached it",
+    Reason.POST_ONLY: "a `POSTONLY` order, or a replace of one, would have traded at once; the replace changed nothing",
+    Reason.SELF_TRADE: "self-trade prevention (`STP`) took the order, or what was left of it, out",
+    Reason.MINIMUM_QUANTITY: "less than `MINQTY` could be traded at once, so nothing was",
+    Reason.DAY_END: "the order was for the day, and the engine's day ended",
+    Reason.EXPIRED: "the time of a `GTD` order has come, or had come before it reached the engine",
+    Reason.HALTED: "the instrument is halted at the engine; cancels pass",
+    Reason.PRICE_LIMIT: "the price is beyond the engine's price limits, or what was left could trade only beyond them",
 }
 OWN_REASONS: Final = {
     "NOT_SENT": "with `UNKNOWN`: no answer in time, and the order was not sent to the engine yet; it lives on",
@@ -42,10 +49,23 @@ ERRORS: Final = (
     ("BADORDER", "A value does not fit, or a word is not supported.", "Correct the order; the text names the word."),
     ("DUPLICATE", "The id is known and stands for something else.", "Use another id, or ask for the order's status."),
     ("NOTFOUND", "No order of that id is remembered.", "Nothing, or place the order."),
-    ("LIMIT", "A bound of this connection is reached; the text names it.", "Send less at a time, read replies faster."),
+    (
+        "LIMIT",
+        "A bound of the connection or a limit of the account (`docs/RISK.md`); the text names it, value and bound.",
+        "Send less at a time, read replies faster; order less, or ask for another limit.",
+    ),
     ("FULL", "A bound of the daemon is reached; nothing was taken.", "Try again later; cancels have their own room."),
+    (
+        "THROTTLED",
+        "This connection holds or sends too much (`docs/FAIRNESS.md`); the text names the bound. Nothing was taken.",
+        "Wait for confirmations, or for as long as the text says; cancels have their own room.",
+    ),
     ("NOPERM", "This connection's user may not do that; the text names the role that it needs.", "Ask for the role."),
-    ("HALTED", "Trading is halted, and this could trade.", "Wait until `TRADING` is `ACTIVE`; cancels pass."),
+    (
+        "HALTED",
+        "Trading is halted, and this could trade; or it is reducing, and this would not reduce.",
+        "Wait until `TRADING` is `ACTIVE`; cancels pass.",
+    ),
     ("TRIMMED", "Those executions are gone. The text is the id of the first one kept.", "Go on from there."),
     ("UNAVAILABLE", "The engine or the journal did not answer in time; no order was taken.", "Ask again."),
     ("EXECABORT", "A command after MULTI was refused, so none was done.", "Correct it and begin with MULTI."),
@@ -126,6 +146,7 @@ used up; while the engine is away it stays `QUEUED`. An order that was sent in t
 alone, since it may have been executed: a late answer is no late order. Waiting for company in mode `batch` counts as
 waiting. Over a restart of orderd age goes by the wall clock.
 
+{options}
 ## Roles
 
 The kernel tells orderd the user and the groups of each connection's process. The settings' `[access]` gives them one of
@@ -145,18 +166,22 @@ the command is queued. As shipped everybody who may open the socket may trade, a
 | `avg_px` | average price of what was filled, rounded half-even to four decimals more than the tick; `0` with no fill |
 | `path` | what carried the first confirmation: `udp`, `grpc`, or `none` |
 | `reason` | only where there is one; below |
+| `stop_px`, `display_qty`, `min_qty`, `expire_time` | of an order that was given them; the time in RFC 3339, UTC |
+| `triggered` | of a stop order: `1` once its trigger was reached, else `0` |
 
 `status` is `FILLED` before `PARTIALLY_FILLED` before `REPLACED` before `NEW`; or `CANCELED`, `REJECTED`, `EXPIRED`; or
 `QUEUED`, durable and not yet confirmed; or `UNKNOWN`.
 
 ## An execution's pairs
 
-`exec_type` (`NEW`, `TRADE`, `CANCELED`, `REPLACED`, `REJECTED`, `EXPIRED`, `CANCEL_REJECTED`, `REPLACE_REJECTED`),
+`exec_type` (`NEW`, `TRIGGERED`, `TRADE`, `CANCELED`, `REPLACED`, `REJECTED`, `EXPIRED`, `CANCEL_REJECTED`,
+`REPLACE_REJECTED`),
 `cl_ord_id`, `order_id`, `symbol`, `side`, `account`, `last_qty`, `last_px`, `cum_qty`, `leaves_qty`, `status`; for a
 `TRADE` also `liquidity` (`MAKER`, `TAKER`) and `trade_id`; `transact_time_ns` (since 1970 UTC); `reason` where there is
 one. Every accepted order has one `NEW` first, an immediate one too; one that was not sent within its `MAXAGE` was never
 accepted, and has one `EXPIRED` alone. Each fill is one `TRADE` a side, at the maker's price. A mass cancel shows as the
-`CANCELED` of each of its orders. An instrument that the settings do not have leaves the keys about it out.
+`CANCELED` of each of its orders. A stop order has one `TRIGGERED` when its trigger is reached, behind its `NEW` and
+before its first `TRADE`. An instrument that the settings do not have leaves the keys about it out.
 """
 
 LIMITS: Final = f"""\
@@ -172,10 +197,13 @@ LIMITS: Final = f"""\
 | replies that a client does not read | `[limits] reply_bytes_max` | `-LIMIT`, and the connection is closed |
 | replies that a client waits for | {REPLIES_MAX} | the same |
 | orders not confirmed | `[limits] orders_unconfirmed_max`; for cancels 1/16 more, at least 64 | `-FULL` |
+| those of one connection while others trade | `[limits] client_share_percent` of these | `-THROTTLED` |
+| orders and replaces of one connection a second | `[limits] client_orders_per_second` | `-THROTTLED` |
 | mass cancels not confirmed, times the open orders that each looks through | {LOOKS_MAX}; one alone passes | `-FULL` |
 | the journal's disk | an eighth of a segment is kept for cancels | `-FULL` |
 | executions kept | `[executions] kept` | `-TRIMMED` for a position before them |
 | executions in one reply | {EXECUTIONS_AT_ONCE} | the reply has that many |
+| pushes that a subscriber does not read | about 32 KiB | none are made until it reads on |
 | orders in one `ORDER.LIST` | {order_commands.COUNT_MAX} | `-BADORDER` |
 | `BOOK` commands under way | 1024 | `-FULL` |
 | levels in one `BOOK` | {order_commands.DEPTH_MAX} | `-BADORDER` |
@@ -186,10 +214,7 @@ A connection that is closed after an error loses replies, not orders: what was t
 
 These answer `-BADORDER ... is not supported` and are never ignored:
 
-- `HELLO ... AUTH`;
-- of `ORDER.NEW` the options `POSTONLY`, `TIF GTD`, and `STP` other than `NONE`; of `EXEC.READ` the option `ACCOUNT`;
-- of `TRADING` the state `REDUCING`;
-- in batches extensions (kind 6), post-only, self-trade prevention and GTD.
+- `HELLO ... AUTH`.
 
 There are no keys: `WATCH`, `GET`, `SET` and the like are `-ERR`. Databases other than 0 do not exist.
 """
@@ -217,9 +242,15 @@ def _role(command: Command) -> str:
     return f"{_NEEDED[command.role]} to ask, {_NEEDED[command.role_with_arguments]} to set"
 
 
+def _in_order() -> list[Command]:
+    """By module and within each as it stands there: the table's own order hangs on what was imported first."""
+    modules = [module.__name__ for module in COMMAND_MODULES]
+    return sorted(TABLE, key=lambda command: modules.index(command.handler.__module__))
+
+
 def document() -> str:
     """The whole of docs/COMMANDS.md."""
-    parts = [INTRODUCTION, "## Reasons\n"]
+    parts = [INTRODUCTION.replace("{options}", options_documentation.section()), "## Reasons\n"]
     reasons = {reason.name: text for reason, text in REASONS.items()} | OWN_REASONS
     parts.append(_table("| reason | meaning |", [(f"`{name}`", text) for name, text in reasons.items()]))
     parts.append("## Errors\n\nThe first word says what to do. After an error nothing of that command was journaled.\n")
@@ -227,7 +258,7 @@ def document() -> str:
     parts.append(LIMITS)
     for group, title in GROUPS.items():
         parts.append(f"## {title}\n")
-        for command in TABLE:
+        for command in _in_order():
             if command.group == group:
                 parts += _command(command)
     return "\n".join(parts)

@@ -5,19 +5,30 @@ either ready or waits its turn. Orders count only when their command is complete
 an order.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 
 import attrs
 
-from orderd.intake import order_commands, replies, server_commands, trading_commands, transaction_commands, words
-from orderd.intake.access import Peer
-from orderd.intake.command_table import TABLE, Command, Steps, not_permitted, run
+from orderd.intake import (
+    execution_commands,
+    guard_commands,
+    order_commands,
+    replies,
+    server_commands,
+    trading_commands,
+    transaction_commands,
+    words,
+)
+from orderd.intake.access import Peer, Role
+from orderd.intake.command_table import TABLE, Command, Reply, Steps, not_permitted, run
 from orderd.intake.context import Client, Context, Services
 from orderd.intake.pending import Mark, Unfinished, Waiter, WaitList
 from orderd.intake.resp import CommandReader
+from orderd.intake.subscriptions import PUSH_BYTES
+from orderd.intake.turns import Turn, Turned, Turns
 
-OUT_BYTES = 256 * 1024
-"""Replies are made this far ahead of what a client reads."""
+OUT_BYTES = 32 * 1024
+"""Replies are made this far ahead of what a client reads, in one turn: half a millisecond or so."""
 REPLY_BYTES = 320
 """What a reply that is not made yet counts: an order's pairs."""
 TRANSACTION_QUERIES = 16
@@ -32,7 +43,16 @@ REPLIES_MAX = 1_000_000
 """Replies that one client may wait for while it reads all that it is given, whatever ``reply_bytes_max`` says."""
 COMMANDS_AT_ONCE = 64
 """Of one client, before others have their turn: well below a millisecond."""
-COMMAND_MODULES = (order_commands, server_commands, trading_commands, transaction_commands)
+ONE_AT_A_TIME = "server"
+"""Commands of this group tell much, so others have their turn after each."""
+COMMAND_MODULES = (
+    execution_commands,
+    guard_commands,
+    order_commands,
+    server_commands,
+    trading_commands,
+    transaction_commands,
+)
 """They fill the table as they are imported."""
 
 
@@ -70,6 +90,11 @@ class Intake:
         self._by_waiter: dict[Waiter, Connection] = {}
         self._settled: list[Connection] = []
         self._kill = False
+        self.turns = Turns(lambda held: services.desk.hold(held=held))
+        self.guarding = services.guarding
+        self._subscriptions = services.subscriptions
+        self.wait_list.turns = self._subscriptions.ready
+        self.wait_list.reads_along = lambda: self._subscriptions.await_executions
         self.update_marks()
 
     def __len__(self) -> int:
@@ -82,7 +107,8 @@ class Intake:
         if len(self._connections) >= self._limits.clients_max:
             return replies.error("LIMIT", f"clients_max {self._limits.clients_max} is reached")
         self.connections_total += 1
-        client = Client(self.connections_total, Waiter(), peer, self._services.live.access.role_of(peer), now)
+        role, owner = self._services.live.access.role_of(peer), self._services.desk.shares.join(peer.pid)
+        client = Client(self.connections_total, Waiter(), peer, role, now, owner=owner)
         connection = Connection(client, CommandReader(query_bytes_max=self._limits.query_bytes_max))
         self._connections[client.id] = connection
         self._clients[client.id] = client
@@ -91,12 +117,24 @@ class Intake:
 
     def disconnect(self, connection: Connection) -> None:
         """It is gone. What it was told, or had sent completely, stands."""
-        client = connection.client
+        client, desk = connection.client, self._services.desk
+        self.hang_up(connection)
         client.waiter.clear()
         client.waiter.registration = 0
-        self._connections.pop(client.id, None)
+        self._subscriptions.end(client)
+        if self._connections.pop(client.id, None) is not None:
+            desk.shares.leave(client.peer.pid, client.owner, desk.outcomes.confirmed_end)
         self._clients.pop(client.id, None)
         self._by_waiter.pop(client.waiter, None)
+
+    def hang_up(self, connection: Connection) -> None:
+        """No more commands come from it, although it may still read: its guarded orders are to be cancelled."""
+        self.guarding.end(connection.client)
+
+    def hang_up_all(self) -> None:
+        """The daemon comes to its end, and no connection survives that."""
+        for client in self._clients.values():
+            self.guarding.end(client)
 
     def update_roles(self) -> None:
         """The rules of access changed: they hold for those who are connected, too."""
@@ -108,21 +146,33 @@ class Intake:
         for _ in self.feed_in_steps(connection, chunk, now, now_ns):
             pass
 
-    def feed_in_steps(self, connection: Connection, chunk: bytes, now: float, now_ns: int) -> Iterator[None]:
+    def feed_in_steps(
+        self, connection: Connection, chunk: bytes, now: float, now_ns: int
+    ) -> Generator[Turn, None, None]:
         """Process what a client sent; others may have their turn at each yield, but not this client."""
         client, reader = connection.client, connection.reader
         context = Context(
             self._services, client, self._clients, now, now_ns, lambda _: self._settled.append(connection)
         )
-        for index, request in enumerate(reader.feed(chunk), 1):
-            if client.closing:
-                break
-            steps = self._process(context, request)
-            if steps is not None:
-                for reply in (yield from steps):
-                    client.waiter.add(reply)
-            elif index % COMMANDS_AT_ONCE == 0:
-                yield
+        requests = reader.feed(chunk)
+        if requests:
+            self._hear(client, now)
+        client.is_busy, at_once = True, 0
+        try:
+            for request in requests:
+                if client.closing:
+                    break
+                at_once += 1
+                steps = self._process(context, request)
+                if steps is not None:
+                    at_once = 0
+                    for reply in (yield from steps):
+                        client.waiter.add(reply)
+                if at_once >= COMMANDS_AT_ONCE or client.has_told_much:
+                    at_once, client.has_told_much = 0, False
+                    yield Turn.OTHERS
+        finally:
+            client.is_busy = False
         if reader.error is not None and not client.closing:
             client.waiter.add(replies.error("ERR", f"Protocol error: {reader.error}"))
             client.closing = True
@@ -141,14 +191,26 @@ class Intake:
 
     def wake(self, now: float) -> Iterable[Connection]:
         """Collect the replies that have become ready; the connections that have something to be written."""
-        self.update_marks()
-        woken = {self._by_waiter[w]: None for w in self.wait_list.ready(now) if w in self._by_waiter}
-        if self._settled:
-            woken.update(dict.fromkeys(self._settled))
-            self._settled.clear()
+        woken = self.woken(now)
         for connection in woken:
             self.collect(connection, now)
         return woken
+
+    def woken(self, now: float, more: Iterable[Connection] = ()) -> list[Connection]:
+        """The connections whose replies may have become ready, and ``more``; those that wait for few come first.
+
+        Those that wait for no reply, and are there for what is pushed to them, come last.
+        """
+        self.update_marks()
+        woken = dict.fromkeys(more)
+        woken.update({self._by_waiter[w]: None for w in self.wait_list.ready(now) if w in self._by_waiter})
+        if self._settled:
+            woken.update(dict.fromkeys(self._settled))
+            self._settled.clear()
+        for client in self._subscriptions.take_ready():
+            if client.id in self._connections:
+                woken[self._connections[client.id]] = None
+        return sorted(woken, key=lambda connection: len(connection.client.waiter.replies) or REPLIES_MAX)
 
     def give_up(self, unfinished: Unfinished) -> Iterable[Connection]:
         """Answer all that waits: what has come as it is, the rest as UNKNOWN."""
@@ -156,6 +218,11 @@ class Intake:
         for connection in self._connections.values():
             connection.out += self.wait_list.give_up(connection.client.waiter, unfinished)
         return self._connections.values()
+
+    @property
+    def confirmed(self) -> int:
+        """Rows below it are confirmed, as far as clients were told."""
+        return self.wait_list.marks[Mark.CONFIRMED]
 
     @property
     def patience(self) -> float:
@@ -193,10 +260,49 @@ class Intake:
             connection.out += replies.error("LIMIT", f"{bound}: about {unread} bytes of replies are not read")
             waiter.clear()
             connection.overflowed = connection.client.closing = True
+        elif not waiter.parts_left and connection.client in self._subscriptions:
+            self._push(connection)
+
+    def _push(self, connection: Connection) -> None:
+        """Add executions that the client subscribed to, while little waits to be written."""
+        waiter = connection.client.waiter
+        if len(connection.out) >= PUSH_BYTES:
+            waiter.has_more = True
+            return
+        pushes, has_more = self._subscriptions.pull(connection.client)
+        connection.out += pushes
+        if has_more and connection.out:
+            waiter.has_more = True
+        elif has_more:
+            self._subscriptions.ready.append(connection.client)
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float:
+        """When to call :meth:`wake`, and to look who is silent; minus infinity for at once."""
+        return min(self.wait_list.next_deadline(), self.guarding.next_deadline())
+
+    def _hear(self, client: Client, now: float) -> None:
+        client.heard_at = now
+        if client.is_silent:
+            self.guarding.arm(client, now)
+
+    def fire_silent(self, now: float, has_unread: Callable[[Client], bool] = lambda _: False) -> bool:
+        """Whether there are orders to be cancelled, of clients that have sent no command for too long.
+
+        ``has_unread`` tells whether there is something from a client that was not read yet.
+        """
+        found = False
+        for client in self.guarding.silent(now):
+            if has_unread(client):
+                self.guarding.hear(client, now)
+            else:
+                found = self.guarding.fire(client) or found
+        return found
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
-    def _process(self, context: Context, request: list[bytes]) -> Steps | None:
+    def _process(self, context: Context, request: list[bytes]) -> Turned | None:
         """Do one command; if it takes long, only begin."""
         client = context.client
         client.commands += 1
@@ -212,12 +318,49 @@ class Intake:
             client.waiter.add(self._queue(client, found[0], args, request))
         else:
             self._kill = self._kill or found[0].name in ("CLIENT KILL", "EXEC")
+            client.has_told_much = found[0].group == ONE_AT_A_TIME
+            if (found[0].role is Role.TRADE or found[0].name == "EXEC") and (
+                not self.turns.is_free or self._is_ahead(client, context.now)
+            ):
+                return self._later(context, found[0], args)
             outcome = run(context, found[0], args)
             if not isinstance(outcome, list):
-                return outcome
+                return self._in_turns(client, found[0], outcome)
             for reply in outcome:
                 client.waiter.add(reply)
         return None
+
+    def _later(self, context: Context, command: Command, args: list[bytes]) -> Turned:
+        """Do ``command`` when it is its client's turn, and nobody's piece is being handed over."""
+        client = context.client
+        while self._is_ahead(client, context.now):
+            confirmed = self.confirmed
+            yield Turn.AHEAD
+            if self.confirmed == confirmed:
+                client.gave_up_at = confirmed
+        yield from self.turns.wait(context.client, alone=False)
+        outcome = run(context, command, args)
+        return outcome if isinstance(outcome, list) else (yield from self._in_turns(context.client, command, outcome))
+
+    def _is_ahead(self, client: Client, now: float) -> bool:
+        """Whether it has to let others go first; not while the engine is away, as nothing would change."""
+        if client.gave_up_at == self.confirmed:
+            return False
+        desk = self._services.desk
+        return desk.shares.is_ahead(client.owner, desk.outcomes.confirmed_end, now) and self._services.is_confirming()
+
+    def _in_turns(self, client: Client, command: Command, steps: Steps) -> Turned:
+        if command.name == "EXEC":
+            return (yield from self.turns.in_one_piece(client, steps))
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                found: list[Reply] = end.value
+                return found
+            yield Turn.OTHERS
+            if command.role is Role.TRADE:
+                yield from self.turns.wait(client, alone=False)
 
     def _queue(self, client: Client, command: Command, args: list[bytes], request: list[bytes]) -> bytes:
         """Keep a command until EXEC; beyond a bound refuse it, so that EXEC answers EXECABORT."""

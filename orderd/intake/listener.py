@@ -7,15 +7,18 @@ read gets a task of its own that waits for it, and nobody else notices.
 import contextlib
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from math import inf
 from typing import Final
 
 import attrs
 import trio
 
+from orderd.intake.context import Client
 from orderd.intake.intake import Connection, Intake
 from orderd.intake.peers import peer_of
 from orderd.intake.pending import Unfinished
+from orderd.intake.turns import Turn
 from orderd.runtime.accounts import user_name
 from orderd.runtime.clock import Clock
 from orderd.runtime.log import get_logger
@@ -25,6 +28,10 @@ CHUNK_BYTES: Final = 16 * 1024
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 EXHAUSTED_PAUSE_S: Final = 0.1
 LAST_WRITE_S: Final = 5.0
+PIECE_S: Final = 5.0
+AHEAD_S: Final = 0.05
+"""If nothing is confirmed for so long, who waits for that goes on."""
+TURN_S: Final = 0.001
 USER_NAME_S: Final = 1.0
 """How long the look-up of a user's name may take before the number has to do."""
 
@@ -63,6 +70,13 @@ class Listener:
         self._accepting = trio.CancelScope()
         self._serving = trio.CancelScope()
         self._timing = trio.CancelScope()
+        self._woken: dict[Connection, None] = {}
+        """Those whose replies may have become ready, and are not looked at yet."""
+        self._confirmed = 0
+        self._moved = trio.Event()
+        """Set when something was confirmed."""
+        self._line = trio.Event()
+        """Set when those who wait in line may go on."""
         self._nursery: trio.Nursery | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -76,9 +90,13 @@ class Listener:
 
     def wake(self) -> None:
         """Something moved: give the replies that have become ready."""
-        for connection in self._intake.wake(self._clock.monotonic()):
-            self._write(connection)
-        self._timing.deadline = self._intake.wait_list.next_deadline()
+        self._woken = dict.fromkeys(self._intake.woken(self._clock.monotonic(), self._woken))
+        self._write_woken()
+        if self._confirmed != self._intake.confirmed:
+            self._confirmed = self._intake.confirmed
+            self._moved.set()
+            self._moved = trio.Event()
+        self._timing.deadline = -inf if self._woken else self._intake.next_deadline()
 
     def stop_reading(self) -> None:
         """No more clients, no more commands; replies that are waited for still go out."""
@@ -102,9 +120,19 @@ class Listener:
 
     async def _keep_time(self) -> None:
         while True:
-            with trio.CancelScope(deadline=self._intake.wait_list.next_deadline()) as self._timing:
+            with trio.CancelScope(deadline=-inf if self._woken else self._intake.next_deadline()) as self._timing:
                 await trio.sleep_forever()
             self.wake()
+            if self._intake.fire_silent(self._clock.monotonic(), self._has_unread):
+                self._staged()
+
+    def _has_unread(self, client: Client) -> bool:
+        """Whether a client that seems silent has said something that is not read yet."""
+        peer = next((peer for peer in self._peers.values() if peer.connection.client is client), None)
+        try:
+            return peer is not None and bool(peer.socket.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     async def _accept(self, nursery: trio.Nursery) -> None:
         while True:
@@ -136,10 +164,14 @@ class Listener:
                 with peer.reading:
                     peer.connection.client.user = await self._user_name(peer.connection.client.peer.uid)
                     await self._read(peer)
+                # It may still read, and its orders do not wait for that.
+                self._intake.hang_up(peer.connection)
+                self._staged()
                 with trio.move_on_after(LAST_WRITE_S + self._intake.patience):
                     await self._finish(peer)
         finally:
             self._intake.disconnect(peer.connection)
+            self._staged()
             del self._peers[peer.connection]
             trio.lowlevel.notify_closing(peer.socket)
             peer.socket.close()
@@ -169,16 +201,43 @@ class Listener:
             if not chunk:
                 return
             now, now_ns = self._clock.monotonic(), self._clock.time_ns()
+            steps = self._intake.feed_in_steps(peer.connection, chunk, now, now_ns)
             try:
-                for _ in self._intake.feed_in_steps(peer.connection, chunk, now, now_ns):
-                    await trio.lowlevel.checkpoint()
+                await self._take_turns(steps)
             finally:
                 # Even if the client was killed halfway: what was taken in is to be committed.
+                steps.close()
+                self._let_in_line()
                 self._write(peer.connection)
                 self._staged()
-            self._timing.deadline = min(self._timing.deadline, self._intake.wait_list.next_deadline())
+            self._timing.deadline = min(self._timing.deadline, self._intake.next_deadline())
             for killed in self._intake.take_killed():
                 self._peers[killed].scope.cancel()
+
+    async def _take_turns(self, steps: Iterable[Turn]) -> None:
+        """Do a chunk's commands, with others' turns between.
+
+        Nobody breaks a piece that is being handed over; if it takes too long, the rest of it is done without turns.
+        """
+        with trio.CancelScope() as scope:
+            for turn in steps:
+                self._let_in_line()
+                if turn is Turn.LINE:
+                    await self._line.wait()
+                    continue
+                if turn is Turn.AHEAD:
+                    with trio.move_on_after(AHEAD_S):
+                        await self._moved.wait()
+                    continue
+                if (turn is Turn.PIECE) != scope.shield:
+                    scope.shield = turn is Turn.PIECE
+                    scope.deadline = trio.current_time() + PIECE_S if scope.shield else inf
+                await trio.lowlevel.checkpoint()
+
+    def _let_in_line(self) -> None:
+        if self._intake.turns.is_free:
+            self._line.set()
+            self._line = trio.Event()
 
     async def _finish(self, peer: _Peer) -> None:
         """Until all replies are written, or the client is gone."""
@@ -189,9 +248,24 @@ class Listener:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
+    def _write_woken(self) -> None:
+        """Collect and write, for about a millisecond; the rest has its turn after others."""
+        now = self._clock.monotonic()
+        until = now + TURN_S
+        while self._woken and now <= until:
+            connection = next(iter(self._woken))
+            del self._woken[connection]
+            self._intake.collect(connection, now)
+            self._write(connection)
+            now = self._clock.monotonic()
+
     def _write(self, connection: Connection) -> None:
         peer = self._peers.get(connection)
-        if peer is None or peer.writing:
+        if peer is None:
+            return
+        if connection.overflowed:
+            peer.reading.cancel()
+        if peer.writing:
             return
         self._send(peer)
         if connection.out and self._nursery is not None:
@@ -207,6 +281,7 @@ class Listener:
                 if not out and connection.client.waiter.has_more:
                     # They are written in a turn of their own, since making them takes time that is everybody's.
                     self._intake.collect(connection, self._clock.monotonic())
+                    self._timing.deadline = min(self._timing.deadline, self._intake.wait_list.next_deadline())
                     break
         except BlockingIOError:
             return

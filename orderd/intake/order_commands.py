@@ -1,17 +1,16 @@
-"""Commands about orders, batches, executions and the book. Pure."""
+"""Commands about orders, batches and the book. Pure."""
 
 from collections.abc import Generator
 from math import inf
 from typing import Final
 
-from orderd.intake import render, replies, words
+from orderd.intake import order_options, render, replies, words
 from orderd.intake.access import Role
 from orderd.intake.command_table import TABLE, Reply
 from orderd.intake.context import Context
 from orderd.intake.order_replies import (
     BatchReply,
     BookReply,
-    ExecutionsReply,
     ListReply,
     MassCancelReply,
     OrderReply,
@@ -21,29 +20,26 @@ from orderd.intake.order_replies import (
     is_live,
 )
 from orderd.intake.pending import Mark
-from orderd.orders.ages import MAXAGE_MS_MAX
-from orderd.orders.errors import BadOrder, NotFound, Trimmed
+from orderd.orders.errors import BadOrder, NotFound
 from orderd.orders.modes import Mode
 from orderd.orders.table import unpack
-from orderd.wire.records import FLAG_MARKET, TIF_SHIFT, VALUE_MAX, Kind, TimeInForce, mass_flags
+from orderd.wire.records import FLAG_MARKET, VALUE_MAX, Kind, mass_flags
 
-ORDER_OPTIONS: Final = {b"TIF": 1, b"ACCOUNT": 1, b"MODE": 1, b"STP": 1, b"MAXAGE": 1}
-ORDER_OPTIONS_LATER: Final = frozenset({b"POSTONLY"})
 ORDER_ID_MAX: Final = VALUE_MAX
 COUNT_MAX: Final = 1000
 DEPTH_MAX: Final = 1000
+LIST_OPTIONS: Final = {b"SYMBOL": 1, b"ACCOUNT": 1, b"AFTER": 1, b"COUNT": 1, b"POSITION": 0}
 RESERVE_MAX: Final = 2**32
 WAIT_MS_MAX: Final = 86_400_000
-
-_MARKET_TIMES: Final = (TimeInForce.DAY, TimeInForce.IOC, TimeInForce.FOK)
 
 
 @TABLE.add(
     "ORDER.NEW", -6, role=Role.TRADE, group="orders",
-    arguments="cl_ord_id symbol BUY|SELL quantity LIMIT price|MARKET [TIF DAY|GTC|IOC|FOK] [ACCOUNT n] [STP NONE] "
+    arguments="cl_ord_id symbol BUY|SELL quantity LIMIT price|MARKET [TIF DAY|GTC|IOC|FOK|GTD] [GTD time] [POSTONLY] "
+    "[STP NONE|CANCEL_NEWEST|CANCEL_OLDEST|CANCEL_BOTH] [STOP price] [DISPLAY quantity] [MINQTY quantity] [ACCOUNT n] "
     "[MAXAGE ms] [MODE sync|batch|fire-and-forget]",
-    summary="Place an order. The same order again gets the first one's outcome. With MAXAGE (1 to 86400000 ms) an "
-    "order that was not sent to the engine within that time does not go any more: it is EXPIRED with reason MAXAGE.",
+    summary="Place an order. The same order again gets the first one's outcome. What each option means, and which do "
+    "not go together, is in [What an order may say](#what-an-order-may-say).",
     reply="the order's pairs",
     example="ORDER.NEW a1 AAPL BUY 100 LIMIT 187.25 TIF GTC",
 )  # fmt: skip
@@ -62,30 +58,14 @@ def order_new(context: Context, args: list[bytes]) -> Reply:
         price, rest, flags = 0, args[5:], side | FLAG_MARKET
     else:
         raise BadOrder(f"order type {words.shown(args[4])} must be LIMIT or MARKET")
-    mode, account, time_in_force, maxage_ms = _order_options(context, rest)
-    if not price and time_in_force not in _MARKET_TIMES:
-        raise BadOrder(f"MARKET takes TIF DAY, IOC or FOK, not {time_in_force.name}")
-    fields = (price, quantity, instrument.id, account, flags | time_in_force << TIF_SHIFT)
-    end = desk.table.end
-    order_id = desk.entry.place(cl_ord_id, fields, mode, context.now, context.now_ns, maxage_ms)
-    return _placed(context, order_id, order_id, mode, again=order_id < end)
-
-
-def _order_options(context: Context, rest: list[bytes]) -> tuple[Mode, int, TimeInForce, int]:
-    mode, account, time_in_force, maxage_ms = context.services.live.mode, 0, TimeInForce.DAY, 0
+    mode, account, maxage_ms, extensions = context.services.live.mode, 0, 0, b""
     if rest:
-        for name, value in words.options(rest, ORDER_OPTIONS, ORDER_OPTIONS_LATER):
-            if name == b"TIF":
-                time_in_force = words.time_in_force(value)
-            elif name == b"ACCOUNT":
-                account = words.integer(value, "ACCOUNT", 0, 65535)
-            elif name == b"MODE":
-                mode = words.mode(value)
-            elif name == b"MAXAGE":
-                maxage_ms = words.integer(value, "MAXAGE", 1, MAXAGE_MS_MAX)
-            elif value.upper() != b"NONE":
-                raise BadOrder("STP is not supported")
-    return mode, account, time_in_force, maxage_ms
+        mode, account, flags, maxage_ms, extensions = order_options.parse(rest, instrument, quantity, flags, mode)
+    fields = (price, quantity, instrument.id, account, flags)
+    end = desk.table.end
+    owner = context.client.owner
+    order_id = desk.entry.place(cl_ord_id, fields, mode, context.now, context.now_ns, maxage_ms, extensions, owner)
+    return _placed(context, order_id, order_id, mode, again=order_id < end)
 
 
 def _placed(context: Context, order_id: int, row: int, mode: Mode, *, again: bool) -> Reply:
@@ -148,10 +128,11 @@ def _request(
     order_id = _find(context, cl_ord_id)
     known = request_id is not None and desk.ids.find(request_id) is not None
     if not known and kind is not Kind.CANCEL:
-        desk.trading.check()
+        desk.entry.check_halted(order_id)
     if not known and not is_live(services, order_id):
         return StatusReply(services, protocol, order_id, Mark.COMMITTED, order_id + 1, inf, render.TOO_LATE)
-    request = desk.entry.request(order_id, kind, price, quantity, request_id, mode, context.now, context.now_ns)
+    owner = context.client.owner
+    request = desk.entry.request(order_id, kind, price, quantity, request_id, mode, context.now, context.now_ns, owner)
     return _placed(context, order_id, request.row, mode, again=known)
 
 
@@ -177,10 +158,11 @@ def order_masscancel(context: Context, args: list[bytes]) -> Reply:
         elif name == b"SIDE":
             side = words.side(value)
         else:
-            account = words.integer(value, "ACCOUNT", 0, 65535)
+            account = words.integer(value, "ACCOUNT", 0, order_options.ACCOUNT_MAX)
     flags = mass_flags(side, instrument=instrument is not None, account=account is not None)
     instrument_id = instrument.id if instrument is not None else 0
-    row = context.desk.entry.mass_cancel(instrument_id, account or 0, flags, context.now, context.now_ns)
+    now, now_ns = context.now, context.now_ns
+    row = context.desk.entry.mass_cancel(instrument_id, account or 0, flags, now, now_ns, context.client.owner)
     return MassCancelReply(context.services, context.client.protocol, row, context.deadline)
 
 
@@ -209,28 +191,32 @@ def order_wait(context: Context, args: list[bytes]) -> Reply:
 
 @TABLE.add(
     "ORDER.LIST", -1, role=Role.READ, group="orders",
-    arguments="[OPEN|ALL] [SYMBOL s] [ACCOUNT n] [AFTER order_id] [COUNT n]",
+    arguments="[OPEN|ALL] [SYMBOL s] [ACCOUNT n] [AFTER order_id] [COUNT n] [POSITION]",
     summary="Orders by ascending order_id, at most COUNT (100, up to 1000). OPEN, the default, are those that may "
-    "still trade.",
-    reply="array of orders' pairs", example="ORDER.LIST OPEN SYMBOL AAPL COUNT 10",
+    "still trade. With POSITION the reply also says from where on the executions go on from this list: see "
+    "[EXECUTIONS.md](EXECUTIONS.md#beginning-anew).",
+    reply="array of orders' pairs; with POSITION pairs exec_id and orders",
+    example="ORDER.LIST OPEN SYMBOL AAPL COUNT 10",
 )  # fmt: skip
 def order_list(context: Context, args: list[bytes]) -> Reply:
-    open_only, instrument, account, after, count = True, None, None, 0, 100
+    open_only, instrument, account, after, count, position = True, None, None, 0, 100, False
     if args and args[0].upper() in (b"OPEN", b"ALL"):
         open_only = args[0].upper() == b"OPEN"
         args = args[1:]
-    for name, value in words.options(args, {b"SYMBOL": 1, b"ACCOUNT": 1, b"AFTER": 1, b"COUNT": 1}, frozenset()):
-        if name == b"SYMBOL":
+    for name, value in words.options(args, LIST_OPTIONS, frozenset()):
+        if name == b"POSITION":
+            position = True
+        elif name == b"SYMBOL":
             instrument = words.instrument(value, context.desk.instruments)
         elif name == b"ACCOUNT":
-            account = words.integer(value, "ACCOUNT", 0, 65535)
+            account = words.integer(value, "ACCOUNT", 0, order_options.ACCOUNT_MAX)
         elif name == b"AFTER":
             after = words.integer(value, "AFTER", 0, ORDER_ID_MAX)
         else:
             count = words.integer(value, "COUNT", 1, COUNT_MAX)
     return ListReply(
         context.services, context.client.protocol, after=after, count=count, open_only=open_only, instrument=instrument,
-        account=account,
+        account=account, position=position,
     )  # fmt: skip
 
 
@@ -238,8 +224,10 @@ def order_list(context: Context, args: list[bytes]) -> Reply:
     "ORDER.BATCH", -3, role=Role.TRADE, group="orders",
     arguments="batch_id records [MODE sync|batch|fire-and-forget]",
     summary="Place many orders, cancels, replaces and mass cancels as records of 32 bytes; all are journaled at once, "
-    "or none.",
-    reply="pairs batch_id, orders, status (QUEUED, DONE, UNKNOWN), accepted, rejected, trades, first_order_id",
+    "or none. An order's extensions stand right before it and count as no orders. The records are described in "
+    "[PROTOCOL.md](PROTOCOL.md#records).",
+    reply="pairs batch_id, orders, status (QUEUED, DONE, UNKNOWN), accepted, rejected, trades, first_order_id (that of "
+    "record 0; record i has first_order_id + i)",
 )  # fmt: skip
 def order_batch(context: Context, args: list[bytes]) -> Generator[None, None, Reply]:
     batch_id = words.cl_ord_id(args[0])
@@ -250,7 +238,9 @@ def order_batch(context: Context, args: list[bytes]) -> Generator[None, None, Re
     yield
     context.desk.entry.check_draft(draft)
     yield
-    batch = context.desk.entry.place_draft(draft, mode, context.now, context.now_ns)
+    yield from context.desk.entry.add_up_draft(draft)
+    yield
+    batch = context.desk.entry.place_draft(draft, mode, context.now, context.now_ns, context.client.owner)
     queued = mode is Mode.FIRE_AND_FORGET
     return BatchReply(context.services, context.client.protocol, batch, context.deadline, queued=queued)
 
@@ -264,30 +254,6 @@ def order_reserve(context: Context, args: list[bytes]) -> Reply:
     count = words.integer(args[0], "count", 1, RESERVE_MAX)
     first = context.desk.reserve(count)
     return ReserveReply(context.services, context.client.protocol, first, context.deadline)
-
-
-@TABLE.add(
-    "EXEC.READ", -2, role=Role.READ, group="executions", arguments="after_id [COUNT n] [BLOCK ms]",
-    summary="Executions behind after_id: 0 from the first one kept, $ from now on. May return fewer than COUNT (100). "
-    "BLOCK waits for the next one if there is none yet, 0 without end.",
-    reply="array of [exec_id, pairs]; null when BLOCK runs out; -TRIMMED first_id if that position is gone",
-    example="EXEC.READ 0 COUNT 10",
-)  # fmt: skip
-def exec_read(context: Context, args: list[bytes]) -> Reply:
-    after = None if args[0] == b"$" else words.integer(args[0], "after_id", 0, ORDER_ID_MAX)
-    count, block_until = 100, None
-    for name, value in words.options(args[1:], {b"COUNT": 1, b"BLOCK": 1}, frozenset({b"ACCOUNT"})):
-        if name == b"COUNT":
-            count = words.integer(value, "COUNT", 1, ORDER_ID_MAX)
-        else:
-            milliseconds = words.integer(value, "BLOCK", 0, WAIT_MS_MAX)
-            block_until = context.now + milliseconds / 1000 if milliseconds else inf
-    log = context.desk.executions
-    if after and after + 1 < log.first:
-        raise Trimmed(str(log.first))
-    if context.in_transaction:
-        block_until = None
-    return ExecutionsReply(context.services, context.client.protocol, after, count, block_until, context.deadline)
 
 
 @TABLE.add(

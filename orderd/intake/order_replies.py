@@ -1,4 +1,4 @@
-"""The replies to commands about orders, batches, executions and the book.
+"""The replies to commands about orders, batches and the book.
 
 What each waits for, and how it reads. Pure.
 """
@@ -14,7 +14,8 @@ from orderd.orders.table import IS_OPEN, unpack
 from orderd.runtime.instruments import Instrument
 from orderd.wire.reports import OrderStatus
 
-EXECUTIONS_AT_ONCE: Final = 250
+SHOWN_AT_ONCE: Final = 128
+"""Of ORDER.LIST, before others have their turn."""
 _REASONS: Final = {name: replies.bulk(name.encode()) for name in ("NOT_SENT", "SENT", "JOURNAL")}
 
 
@@ -146,23 +147,45 @@ class ReserveReply(Pending):
 
 
 class ListReply(Pending):
-    """An array of orders' pairs. A page of the table is looked through at a time."""
+    """An array of orders' pairs. A page of the table is looked through at a time, and so many are made.
 
-    __slots__ = ("_account", "_count", "_found", "_instrument", "_scan", "_services")
+    ``position``: together with the id of the newest execution when the looking began. Nothing up to that execution is
+    missing in what is looked through afterwards, and orders that come too late to be looked through have their NEW
+    behind it.
+    """
+
+    __slots__ = (
+        "_account", "_count", "_found", "_instrument", "_is_looked_through", "_position", "_scan", "_services",
+        "_shown",
+    )  # fmt: skip
 
     def __init__(
         self, services: Services, protocol: int, *, after: int, count: int, open_only: bool, instrument: Instrument |
-        None, account: int | None,
+        None, account: int | None, position: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(protocol, Mark.COMMITS, 0)
+        self._position = services.desk.executions.last if position else None
         self._services = services
         self._instrument = instrument
         self._account = account
         self._count = count
         self._found: list[int] = []
+        self._is_looked_through = False
+        self._shown: list[bytes] = []
         self._scan = services.desk.table.scan(after, services.desk.committed_end, open_only=open_only)
 
     def settle(self) -> bool:
+        if not self._is_looked_through:
+            self._is_looked_through = self._look()
+            return self._is_looked_through and self._render(SHOWN_AT_ONCE)
+        return self._render(SHOWN_AT_ONCE)
+
+    def _render(self, count: int) -> bool:
+        desk, start = self._services.desk, len(self._shown)
+        self._shown += [render.order_pairs(desk, self.protocol, i) for i in self._found[start : start + count]]
+        return len(self._shown) == len(self._found)
+
+    def _look(self) -> bool:
         block = next(self._scan, None)
         if block is None:
             return True
@@ -178,51 +201,9 @@ class ListReply(Pending):
         return False
 
     def render(self, unfinished: Unfinished | None) -> bytes:
-        orders = [render.order_pairs(self._services.desk, self.protocol, order_id) for order_id in self._found]
-        return replies.array_header(len(orders)) + b"".join(orders)
-
-
-class ExecutionsReply(Pending):
-    """Executions behind ``after``, journaled ones only; those that had arrived with the request are waited for.
-
-    ``block_until``: how long to wait for the next one if there is none; None for not at all.
-    """
-
-    __slots__ = ("_after", "_block_until", "_count", "_services")
-
-    def __init__(
-        self,
-        services: Services,
-        protocol: int,
-        after: int | None,
-        count: int,
-        block_until: float | None,
-        deadline: float,
-    ) -> None:
-        super().__init__(protocol, Mark.JOURNALED, services.desk.reports_next, deadline)
-        self._services = services
-        self._after = after
-        self._count = min(count, EXECUTIONS_AT_ONCE)
-        self._block_until = block_until
-
-    def settle(self) -> bool:
-        log = self._services.desk.executions
-        if self._after is None:
-            self._after = log.last
-        if self.mark is Mark.EXECUTED or self._block_until is None or log.next > self._after + 1:
-            return True
-        self.mark, self.value, self.deadline = Mark.EXECUTED, self._after + 2, self._block_until
-        return False
-
-    def render(self, unfinished: Unfinished | None) -> bytes:
-        log = self._services.desk.executions
-        after = log.last if self._after is None else self._after
-        if after and after + 1 < log.first:
-            return replies.error("TRIMMED", str(log.first))
-        found = [render.execution(self._services.desk, self.protocol, e) for e in log.read(after, self._count)]
-        if not found and self._block_until is not None:
-            return replies.null(self.protocol)
-        return replies.array_header(len(found)) + b"".join(found)
+        self._render(len(self._found))
+        listed = replies.array_header(len(self._shown)) + b"".join(self._shown)
+        return listed if self._position is None else render.positioned_orders(self.protocol, self._position, listed)
 
 
 class BookReply(Pending):

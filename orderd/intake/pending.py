@@ -7,6 +7,7 @@ its replies become ready.
 
 import heapq
 from collections import deque
+from collections.abc import Callable, Sized
 from enum import Enum, IntEnum
 from math import inf
 from typing import Final
@@ -40,6 +41,19 @@ class Unfinished(Enum):
     SHUTDOWN = "shutdown"
 
 
+class Opening(bytes):
+    """The beginning of a reply that is made of the next :attr:`parts` replies: nothing else may come in between."""
+
+    parts: int
+
+    @classmethod
+    def of(cls, data: bytes, parts: int) -> "Opening":
+        """``data`` announces so many parts."""
+        opening = cls(data)
+        opening.parts = parts
+        return opening
+
+
 class Pending:
     """One reply that waits. Subclasses say how it reads."""
 
@@ -59,6 +73,9 @@ class Pending:
         """The reply; ``unfinished`` is None when what it waited for has come."""
         raise NotImplementedError
 
+    def abandon(self) -> None:
+        """Nobody waits for it any more; called only of the one whose turn it was."""
+
 
 class DuplicateReply(Pending):
     """An error about what another row is, once that row is durable; until then it may never have been there."""
@@ -77,7 +94,7 @@ class DuplicateReply(Pending):
 class Waiter:
     """The replies that one client waits for, in order: bytes are ready, :class:`Pending` may not be."""
 
-    __slots__ = ("has_more", "held_bytes", "registration", "replies")
+    __slots__ = ("has_more", "held_bytes", "parts_left", "registration", "replies")
 
     def __init__(self) -> None:
         self.replies: deque[bytes | Pending] = deque()
@@ -87,6 +104,8 @@ class Waiter:
         """Number of the current registration; older ones in the lists mean nothing."""
         self.has_more = False
         """Whether replies were left although they may be ready."""
+        self.parts_left = 0
+        """How many of the next replies belong to one that was begun."""
 
     def add(self, reply: bytes | Pending) -> None:
         self.replies.append(reply)
@@ -95,6 +114,8 @@ class Waiter:
 
     def clear(self) -> None:
         """Nobody waits for any of them any more."""
+        if self.replies and isinstance(self.replies[0], Pending):
+            self.replies[0].abandon()
         self.replies.clear()
         self.held_bytes = 0
 
@@ -108,6 +129,10 @@ class WaitList:
         self._by_deadline: list[tuple[float, int, Waiter]] = []
         self._registrations = 0
         self._compact_at = COMPACT_AFTER
+        self.turns: Sized = ()
+        """Not empty while something else is to be done as soon as others had their turn."""
+        self.reads_along: Callable[[], bool] = lambda: False
+        """Whether somebody else, who can wait for a moment, wants to read reports once they are in the journal."""
 
     def collect(self, waiter: Waiter, now: float, bytes_max: int) -> bytes:
         """The replies of ``waiter`` that are ready, in order, until they are ``bytes_max`` bytes or more.
@@ -135,6 +160,10 @@ class WaitList:
                 break
             size += len(out[-1])
             replies.popleft()
+            if waiter.parts_left:
+                waiter.parts_left -= 1
+            if type(reply) is Opening:
+                waiter.parts_left = reply.parts
         else:
             waiter.registration = 0
         return b"".join(out)
@@ -174,7 +203,7 @@ class WaitList:
 
     def next_deadline(self) -> float:
         """When somebody's patience ends; infinite if nobody's does, minus infinity if somebody can go on at once."""
-        if any(heap and heap[0][0] <= mark for mark, heap in zip(self.marks, self._by_mark, strict=True)):
+        if self.turns or any(heap and heap[0][0] <= mark for mark, heap in zip(self.marks, self._by_mark, strict=True)):
             return -inf
         heap = self._by_deadline
         while heap and heap[0][2].registration != heap[0][1]:

@@ -9,9 +9,11 @@ from orderd.orders.desk import Desk
 from orderd.orders.executions import Execution
 from orderd.orders.table import IS_DONE, unpack
 from orderd.runtime.instruments import INSTRUMENTS_MAX, Instrument
+from orderd.runtime.timestamps import format_time_ns
 from orderd.wire.bodies import Level
+from orderd.wire.extensions import values_of
 from orderd.wire.paths import Path
-from orderd.wire.records import FLAG_SELL, TEXT_NUMBER
+from orderd.wire.records import FLAG_SELL, TEXT_NUMBER, Attribute
 from orderd.wire.reports import ExecType, OrderStatus, Reason
 
 _SIDES: Final = (bulk(b"BUY"), bulk(b"SELL"))
@@ -23,6 +25,7 @@ _KEYS: Final = {
     for key in (
         *("cl_ord_id", "order_id", "symbol", "side", "status", "quantity", "cum_qty", "leaves_qty", "avg_px", "path"),
         *("reason", "exec_type", "account", "last_qty", "last_px", "liquidity", "trade_id", "transact_time_ns"),
+        "exec_id",
         *(
             "batch_id",
             "orders",
@@ -37,6 +40,7 @@ _KEYS: Final = {
             "tick",
             "lot",
         ),
+        *("stop_px", "display_qty", "min_qty", "expire_time", "triggered"),
     )
 }
 _ORDER: Final = b"".join(
@@ -55,6 +59,7 @@ _ORDER: Final = b"".join(
     )
 )
 _ZERO: Final = bulk(b"0")
+_EXEC_PUSH: Final = b">3\r\n" + bulk(b"exec")
 
 QUEUED: Final = _STATUSES[OrderStatus.QUEUED]
 UNKNOWN: Final = _STATUSES[OrderStatus.UNKNOWN]
@@ -112,9 +117,13 @@ def order_pairs(
         average,
         _PATHS[page.path[row]],
     )
-    if reason is None:
-        return pairs_header(10, protocol) + pairs
-    return pairs_header(11, protocol) + pairs + _KEYS["reason"] + reason
+    count = 10
+    if reason is not None:
+        count, pairs = 11, pairs + _KEYS["reason"] + reason
+    if page.may_be_extended(row) and (extensions := desk.table.extensions(order_id)):
+        said = _extension_pairs(extensions, instrument, triggered=row in page.triggered)
+        count, pairs = count + len(said), pairs + b"".join(said)
+    return pairs_header(count, protocol) + pairs
 
 
 def queued_pairs(desk: Desk, protocol: int, order_id: int) -> bytes:
@@ -127,7 +136,7 @@ def queued_pairs(desk: Desk, protocol: int, order_id: int) -> bytes:
     instrument = desk.instruments.by_id[instrument_id]
     cl_ord_id = (page.ids[row] if page.ids is not None else None) if number >= TEXT_NUMBER else b"%d" % number
     lots = bulk(instrument.format_quantity(quantity))
-    return pairs_header(10, protocol) + _ORDER % (
+    pairs = _ORDER % (
         bulk(cl_ord_id or b""),
         bulk(b"%d" % order_id),
         _symbol(instrument.symbol),
@@ -139,6 +148,27 @@ def queued_pairs(desk: Desk, protocol: int, order_id: int) -> bytes:
         _ZERO,
         _PATHS[int(Path.NONE)],
     )
+    if not page.may_be_extended(row):
+        return pairs_header(10, protocol) + pairs
+    said = _extension_pairs(desk.table.extensions(order_id), instrument, triggered=False)
+    return pairs_header(10 + len(said), protocol) + pairs + b"".join(said)
+
+
+def _extension_pairs(extensions: bytes, instrument: Instrument, *, triggered: bool) -> list[bytes]:
+    """Keys with their values of what an order says beyond its record; of a stop also whether it was triggered."""
+    said = values_of(extensions)
+    pairs = []
+    for attribute, value in said.items():
+        if attribute is Attribute.TRIGGER:
+            pairs.append(_KEYS["stop_px"] + bulk(instrument.format_price(value)))
+        elif attribute is Attribute.EXPIRY:
+            pairs.append(_KEYS["expire_time"] + bulk(format_time_ns(value).encode()))
+        else:
+            key = _KEYS["display_qty" if attribute is Attribute.DISPLAY else "min_qty"]
+            pairs.append(key + bulk(instrument.format_quantity(value)))
+    if Attribute.TRIGGER in said:
+        pairs.append(_KEYS["triggered"] + bulk(b"1" if triggered else b"0"))
+    return pairs
 
 
 def _forgotten(protocol: int, order_id: int) -> bytes:
@@ -170,9 +200,9 @@ def batch_pairs(protocol: int, batch: Batch, status: bytes) -> bytes:
     """A batch's pairs; ``status`` is ``QUEUED``, ``DONE`` or ``UNKNOWN``."""
     values = {
         "batch_id": batch.batch_id,
-        "orders": b"%d" % batch.count,
+        "orders": b"%d" % batch.orders,
         "status": status,
-        "accepted": b"%d" % (batch.count - batch.rejected if status == b"DONE" else 0),
+        "accepted": b"%d" % (batch.orders - batch.rejected if status == b"DONE" else 0),
         "rejected": b"%d" % batch.rejected,
         "trades": b"%d" % batch.trades,
         "first_order_id": b"%d" % batch.first,
@@ -182,6 +212,15 @@ def batch_pairs(protocol: int, batch: Batch, status: bytes) -> bytes:
 
 def execution(desk: Desk, protocol: int, found: Execution) -> bytes:
     """``[exec_id, pairs]``."""
+    return array_header(2) + _numbered_execution(desk, protocol, found)
+
+
+def execution_push(desk: Desk, found: Execution) -> bytes:
+    """``> exec exec_id pairs``, which only RESP3 has."""
+    return _EXEC_PUSH + _numbered_execution(desk, 3, found)
+
+
+def _numbered_execution(desk: Desk, protocol: int, found: Execution) -> bytes:
     report = found.report
     instrument = desk.instruments.by_id.get(report.instrument)
     values = {
@@ -205,7 +244,12 @@ def execution(desk: Desk, protocol: int, found: Execution) -> bytes:
     if report.reason:
         values["reason"] = report.reason.name.encode()
     pairs = pairs_header(len(values), protocol) + b"".join(_KEYS[key] + bulk(value) for key, value in values.items())
-    return array_header(2) + bulk(b"%d" % found.exec_id) + pairs
+    return bulk(b"%d" % found.exec_id) + pairs
+
+
+def positioned_orders(protocol: int, exec_id: int, orders: bytes) -> bytes:
+    """``exec_id`` and ``orders``, an array that is rendered already."""
+    return pairs_header(2, protocol) + _KEYS["exec_id"] + bulk(b"%d" % exec_id) + _KEYS["orders"] + orders
 
 
 def book(protocol: int, instrument: Instrument, bids: list[Level], asks: list[Level]) -> bytes:

@@ -1,6 +1,6 @@
 """Commands about the connection and the daemon, as Redis has them. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Final
@@ -20,6 +20,9 @@ REDIS_SETTINGS: Final = {"save": "", "appendonly": "yes"}
 NAME_BYTES_MAX: Final = 64
 PATTERNS_MAX: Final = 32
 """Each takes a tenth of a millisecond."""
+PATTERNS_AT_ONCE: Final = 8
+LINES_AT_ONCE: Final = 64
+"""Of CLIENT LIST, before others have their turn."""
 
 
 class NoProtocol(Refused):
@@ -88,7 +91,7 @@ def select(_: Context, args: list[bytes]) -> Reply:
     1,
     role=Role.ANY,
     group="connection",
-    summary="As if newly connected.",
+    summary="As if newly connected: guarded orders are cancelled, as when the connection ends.",
     reply="RESET",
     example="RESET",
     immediate=True,
@@ -96,6 +99,8 @@ def select(_: Context, args: list[bytes]) -> Reply:
 def reset(context: Context, _: list[bytes]) -> Reply:
     client = context.client
     client.protocol, client.name, client.transaction = 2, b"", None
+    context.services.subscriptions.end(client)
+    context.services.guarding.end(client)
     return replies.simple("RESET")
 
 
@@ -172,8 +177,13 @@ def client_info(context: Context, _: list[bytes]) -> Reply:
     "CLIENT LIST", 2, role=Role.ADMIN, group="connection", summary="All connections.", reply="lines as CLIENT INFO's",
     example="CLIENT LIST",
 )  # fmt: skip
-def client_list(context: Context, _: list[bytes]) -> Reply:
-    return replies.bulk(b"".join(_client_line(context, client) for client in context.clients.values()))
+def client_list(context: Context, _: list[bytes]) -> Generator[None, None, Reply]:
+    lines = []
+    for index, client in enumerate(list(context.clients.values()), 1):
+        lines.append(_client_line(context, client))
+        if index % LINES_AT_ONCE == 0:
+            yield
+    return replies.bulk(b"".join(lines))
 
 
 @TABLE.add(
@@ -198,6 +208,8 @@ def _client_line(context: Context, client: Client) -> bytes:
         "commands": client.commands, "waiting": len(client.waiter.replies), "resp": client.protocol,
         "lib-name": client.library.get(b"lib-name", b"").decode(),
         "lib-ver": client.library.get(b"lib-ver", b"").decode(),
+        "cancel-on-disconnect": "on" if client.cancel_on_disconnect else "off", "deadman-ms": client.deadman_ms,
+        "unconfirmed": client.owner.unconfirmed(context.desk.outcomes.confirmed_end),
     }  # fmt: skip
     return " ".join(f"{name}={value}" for name, value in fields.items()).encode() + b"\n"
 
@@ -269,13 +281,17 @@ def _command_info(c: Command, protocol: int) -> bytes:
     summary="Settings whose dotted key fits a pattern with * and ?.", reply="pairs of key and value",
     example="CONFIG GET batch.*",
 )  # fmt: skip
-def config_get(context: Context, args: list[bytes]) -> Reply:
+def config_get(context: Context, args: list[bytes]) -> Generator[None, None, Reply]:
     if len(args) > PATTERNS_MAX:
         raise BadOrder(f"CONFIG GET takes at most {PATTERNS_MAX} patterns")
     patterns = [pattern.decode("utf-8", "replace").lower() for pattern in args]
     settings = {**context.services.live.shown, **REDIS_SETTINGS}
-    found = {k: v for k, v in settings.items() if any(fnmatchcase(k.lower(), pattern) for pattern in patterns)}
-    return replies.encode(found, context.client.protocol)
+    chosen: set[str] = set()
+    for index, pattern in enumerate(patterns, 1):
+        chosen |= {key for key in settings if fnmatchcase(key.lower(), pattern)}
+        if index % PATTERNS_AT_ONCE == 0:
+            yield
+    return replies.encode({k: v for k, v in settings.items() if k in chosen}, context.client.protocol)
 
 
 class ReloadReply(Pending):

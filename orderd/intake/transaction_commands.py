@@ -1,16 +1,24 @@
 """MULTI, EXEC and DISCARD: commands that are queued and then handed over in one piece. Pure.
 
 What EXEC hands over is staged together and so becomes one journal record: after a crash all of its orders are there, or
-none.
+none. A long one is done in steps, between which others read; nobody else's order gets in between
+(:mod:`orderd.intake.turns`).
 """
+
+from typing import Final
 
 import attrs
 
 from orderd.intake import replies
 from orderd.intake.access import Role
-from orderd.intake.command_table import TABLE, Command, Reply, finish, not_permitted, run
+from orderd.intake.command_table import TABLE, Command, Reply, Steps, finish, not_permitted, run
 from orderd.intake.context import Context
+from orderd.intake.pending import Opening
 from orderd.orders.errors import Refused
+
+COMMANDS_IN_A_TURN: Final = 64
+BYTES_IN_A_TURN: Final = 64 * 1024
+"""A transaction with no more of either is done in one go."""
 
 
 class ExecutionAborted(Refused):
@@ -60,16 +68,25 @@ def discard(context: Context, _: list[bytes]) -> Reply:
     summary="Do the queued commands in one piece.",
     reply="array of their replies",
 )
-def execute(context: Context, _: list[bytes]) -> list[Reply]:
+def execute(context: Context, _: list[bytes]) -> list[Reply] | Steps:
     queued = _take(context, "EXEC")
     if context.client.transaction_failed:
         raise ExecutionAborted("Transaction discarded because of previous errors.")
-    out: list[Reply] = [replies.array_header(len(queued))]
+    steps = _in_steps(context, queued)
+    is_short = len(queued) <= COMMANDS_IN_A_TURN and context.client.transaction_bytes <= BYTES_IN_A_TURN
+    return finish(steps) if is_short else steps
+
+
+def _in_steps(context: Context, queued: "list[tuple[Command, list[bytes]]]") -> Steps:
+    out: list[Reply] = [Opening.of(replies.array_header(len(queued)), len(queued))]
     inner = attrs.evolve(context, in_transaction=True)
-    for command, args in queued:
+    for index, (command, args) in enumerate(queued, 1):
         # Checked when it was queued; the rules may have changed since.
         refusal = not_permitted(command, args, context.client.role)
-        out += [refusal] if refusal is not None else finish(run(inner, command, args))
+        outcome = run(inner, command, args) if refusal is None else [refusal]
+        out += outcome if isinstance(outcome, list) else (yield from outcome)
+        if index % COMMANDS_IN_A_TURN == 0:
+            yield
     return out
 
 

@@ -9,16 +9,13 @@ from orderd.orders.errors import BadOrder
 from orderd.orders.modes import MODE_NAMES, Mode
 from orderd.runtime.decimals import DecimalError
 from orderd.runtime.instruments import Instrument, InstrumentTable
-from orderd.wire.records import Side, TimeInForce
+from orderd.runtime.timestamps import TimestampError, parse_time_ns
+from orderd.wire.records import SelfTradePrevention, Side, TimeInForce
 
 _INTEGER: Final = re.compile(rb"[0-9]{1,19}")
 _SIDES: Final = {b"BUY": Side.BUY, b"SELL": Side.SELL}
-_TIMES_IN_FORCE: Final = {
-    b"DAY": TimeInForce.DAY,
-    b"GTC": TimeInForce.GTC,
-    b"IOC": TimeInForce.IOC,
-    b"FOK": TimeInForce.FOK,
-}
+_TIMES_IN_FORCE: Final = {time.name.encode(): time for time in TimeInForce}
+_SELF_TRADES: Final = {stp.name.encode(): stp for stp in SelfTradePrevention}
 _MODES: Final = {name.upper().encode(): mode for name, mode in MODE_NAMES.items()}
 
 
@@ -48,27 +45,42 @@ def side(word: bytes) -> Side:
     return found
 
 
-def quantity(word: bytes, of: Instrument) -> int:
+def quantity(word: bytes, of: Instrument, option: str = "") -> int:
+    """``option`` is the option whose value it is, for the error."""
     try:
         return of.parse_quantity(word)
     except DecimalError as error:
-        raise BadOrder(str(error)) from None
+        raise BadOrder(f"{option} {error}" if option else str(error)) from None
 
 
-def price(word: bytes, of: Instrument) -> int:
+def price(word: bytes, of: Instrument, option: str = "") -> int:
+    """``option`` is the option whose value it is, for the error."""
     try:
         return of.parse_price(word)
     except DecimalError as error:
-        raise BadOrder(str(error)) from None
+        raise BadOrder(f"{option} {error}" if option else str(error)) from None
 
 
 def time_in_force(word: bytes) -> TimeInForce:
     found = _TIMES_IN_FORCE.get(word.upper())
     if found is None:
-        if word.upper() == b"GTD":
-            raise BadOrder("TIF GTD is not supported")
-        raise BadOrder(f"TIF {shown(word)} must be DAY, GTC, IOC or FOK")
+        raise BadOrder(f"TIF {shown(word)} must be DAY, GTC, IOC, FOK or GTD")
     return found
+
+
+def self_trade(word: bytes) -> SelfTradePrevention:
+    found = _SELF_TRADES.get(word.upper())
+    if found is None:
+        raise BadOrder(f"STP {shown(word)} must be NONE, CANCEL_NEWEST, CANCEL_OLDEST or CANCEL_BOTH")
+    return found
+
+
+def expiry_ns(word: bytes) -> int:
+    """In nanoseconds since 1970 UTC; it may be in the past."""
+    try:
+        return parse_time_ns(word.decode("ascii", "backslashreplace"))
+    except TimestampError as error:
+        raise BadOrder(f"GTD {shown(word)} {error}") from None
 
 
 def mode(word: bytes) -> Mode:

@@ -50,6 +50,21 @@ class ReportLog:
         if gone > 0:
             del self._firsts[:gone], self._offsets[:gone], self._items[:gone]
 
+    def restore(self, first: int, data: bytes, next_: int, acknowledged: int) -> None:
+        """Become a log that holds the items in ``data``, whose first report is number ``first``.
+
+        These are what :meth:`read` tells from ``acknowledged`` on, without a bound. Raises ValueError, also
+        :class:`~orderd.wire.errors.ReportError`, for what no log can hold.
+        """
+        _, count = reports.check_items(data)
+        if first + count != next_ or not 1 <= first <= acknowledged <= next_ or (acknowledged < next_) != bool(data):
+            raise ValueError(f"reports {first} to {first + count - 1} of {acknowledged} to {next_ - 1}")
+        self.next, self.acknowledged = first, acknowledged
+        for offset, length, logical in reports.iter_items(data):
+            self._add(data[offset : offset + length], logical)
+        if self._firsts and acknowledged >= (self._firsts[1] if len(self._firsts) > 1 else next_):
+            raise ValueError("items that were acknowledged are still there")
+
     def bytes_below(self, upto: int) -> int:
         """Bytes of the kept items before the one that holds report ``upto``."""
         at = bisect_left(self._firsts, upto)

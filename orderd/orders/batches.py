@@ -18,7 +18,10 @@ def digest_of(records: bytes) -> bytes:
 
 @attrs.define
 class Batch:
-    """``first`` is the order id of its first record. Trades are those with one of its records as the taker."""
+    """``first`` is the order id of its first record, ``count`` is how many it has.
+
+    Trades are those with one of its records as the taker.
+    """
 
     batch_id: bytes
     digest: bytes
@@ -26,6 +29,13 @@ class Batch:
     count: int
     rejected: int = 0
     trades: int = 0
+    extensions: int = 0
+    """Records that only say more about the next one."""
+
+    @property
+    def orders(self) -> int:
+        """Records that are an order or a request of their own."""
+        return self.count - self.extensions
 
     @property
     def end(self) -> int:

@@ -21,14 +21,20 @@ from orderd.orders.batches import BatchLedger
 from orderd.orders.entries import Entry
 from orderd.orders.errors import Full
 from orderd.orders.executions import ExecutionLog
+from orderd.orders.guards import Guard, Guards
 from orderd.orders.ids import IdIndex
+from orderd.orders.journal_index import JournalIndex
 from orderd.orders.modes import Mode
 from orderd.orders.order_entry import NUMBER_AT, EntryLimits, OrderEntry
 from orderd.orders.outcomes import OutcomeCounters, Outcomes
 from orderd.orders.restoring import new_instruments, restore_orders
+from orderd.orders.risk.checks import RiskChecks
+from orderd.orders.risk.positions import Positions
+from orderd.orders.shares import Shares, ShareSettings
 from orderd.orders.staging import Staging
 from orderd.orders.table import OrderTable, is_order, unpack
 from orderd.orders.trading import Trading, TradingState
+from orderd.orders.withdrawals import Withdrawals
 from orderd.runtime.instruments import InstrumentTable
 from orderd.wire.paths import Path
 from orderd.wire.records import TEXT_NUMBER, Kind
@@ -43,13 +49,16 @@ RUNS_DROPPED_EVERY: Final = 1 << 16
 class DeskLimits:
     """The meaning of each is that of the setting with its name.
 
-    ``group_bytes_max`` bounds what waits for the next commit.
+    ``group_bytes_max`` bounds what waits for the next commit. ``executions_in_memory`` is None where executions cannot
+    be read from the journal: then all that are kept are in memory.
     """
 
     orders_unconfirmed_max: int = 1_000_000
     orders_remembered_max: int = 1_000_000
     executions_kept: int = 2_000_000
     group_bytes_max: int = 16 * 2**20
+    executions_in_memory: int | None = None
+    shares: ShareSettings = attrs.field(factory=ShareSettings)
 
 
 @attrs.frozen
@@ -73,8 +82,11 @@ class Desk:
         self.table = OrderTable(limits.orders_remembered_max, self._forgotten)
         self.ids = IdIndex(self.table.remembers)
         self.batches = BatchLedger()
-        self.outcomes = Outcomes(self.table, self.batches)
-        self.executions = ExecutionLog(limits.executions_kept)
+        self.positions = Positions(self.table, self.ids)
+        self.outcomes = Outcomes(self.table, self.batches, self.positions)
+        in_memory = limits.executions_in_memory
+        index = JournalIndex() if in_memory is not None else None
+        self.executions = ExecutionLog(limits.executions_kept, in_memory, index)
         self.committed_end = 1
         self.reports_next = 1
         """Number of the next report that :meth:`apply` expects."""
@@ -83,8 +95,11 @@ class Desk:
         self.engine = 0
         self.engine_is_journaled = False
         self.trading = Trading()
+        self.risk = RiskChecks(instruments, self.positions, self.trading)
         self._ages = Ages()
         self._staging = Staging(self.table)
+        self.guards = Guards(self.table)
+        self.shares = Shares(limits.orders_unconfirmed_max, limits.shares)
         self.entry = OrderEntry(
             instruments,
             EntryLimits(limits.orders_unconfirmed_max, limits.group_bytes_max, room_reserved, journal_room),
@@ -93,9 +108,12 @@ class Desk:
             self.batches,
             self.outcomes,
             self._staging,
-            self.trading,
+            self.risk,
             self._ages,
+            self.guards,
+            self.shares,
         )
+        self.withdrawals = Withdrawals(self.guards, self.table, self.outcomes, self.entry, self._staging)
         self._known_instruments: dict[int, entries.InstrumentEntry] = {}
         self._reserved_next = RESERVED_FIRST
         self._runs_dropped_at = 1
@@ -107,8 +125,11 @@ class Desk:
         entry = entries.decode(kind, payload)
         if isinstance(entry, entries.Orders):
             restore_orders(entry, self.table, self.ids, self.batches, self._known_instruments)
+            self.positions.take_records(entry.records, entry.first)
             for mark in entry.ages:
                 self._ages.restore(entry.first + mark.index, mark)
+            for run in entry.guards:
+                self.guards.restore(run.guard, entry.first + run.index, run.count)
             self.committed_end = self.table.end
             self._staging.restart()
         elif isinstance(entry, entries.ReportsEntry):
@@ -126,8 +147,10 @@ class Desk:
             self.engine, self.engine_is_journaled = entry.engine, True
         elif isinstance(entry, entries.Reserve):
             self._reserved_next = entry.next
+        elif isinstance(entry, entries.GuardEnd):
+            self.guards.restore_end(entry.guard)
         elif isinstance(entry, entries.TradingEntry):
-            self.trading.state = entry.state
+            self.trading.restore(entry.state, entry.account)
         else:
             self._known_instruments[entry.id] = entry
 
@@ -139,6 +162,7 @@ class Desk:
         out = new_instruments(self._known_instruments, self.instruments)
         self.outcomes.counters = OutcomeCounters()
         self.epoch += 1
+        self.guards.start(self.epoch)
         out.append(entries.Start(self.epoch, nonce).encode())
         return out
 
@@ -158,10 +182,25 @@ class Desk:
         self._staging.add_entry(entries.Reserve(self._reserved_next).encode())
         return first
 
-    def set_trading(self, state: TradingState, by: str, now_ns: int) -> None:
-        """Trading is in ``state`` from now on, because the client ``by`` said so; tell it after its commit only."""
-        if self.trading.change(state, by, self.commits_wanted):
-            self._staging.add_entry(entries.TradingEntry(state, now_ns, by).encode())
+    def set_trading(self, state: TradingState, by: str, now_ns: int, account: int | None = None) -> None:
+        """Trading, of ``account`` or of all, is in ``state`` from now on, because the client ``by`` said so.
+
+        Tell it after its commit only.
+        """
+        if self.trading.change(state, by, self.commits_wanted, account):
+            entry = entries.TradingEntry(state, now_ns, by, account).encode()
+            self._staging.add_entry(entry, 0 if account is None else account)
+
+    def release(self, guard: Guard) -> bool:
+        """The orders in it, if there are any, stay whatever becomes of their client; tell it after the next commit."""
+        is_used = self.guards.release(guard)
+        if is_used:
+            self._staging.add_guard_end(guard.id)
+        return is_used
+
+    def hold(self, *, held: bool) -> None:
+        """Whether nothing is committed for now, so that what is staged meanwhile becomes one journal record."""
+        self._staging.is_held = held
 
     def note_engine(self, engine: int) -> None:
         """The first WELCOME came from this engine."""
@@ -182,14 +221,19 @@ class Desk:
         return self._staging.commits_wanted
 
     @property
+    def commits_for_all(self) -> int:
+        """Once so many commits were finished, all that was taken in and reported until now is durable."""
+        return self._staging.commits_wanted - (not self._staging.has_anything)
+
+    @property
     def has_orders_staged(self) -> bool:
         """Whether somebody waits for the next commit."""
-        return self._staging.has_orders
+        return self._staging.has_orders and not self._staging.is_held
 
     @property
     def has_anything_staged(self) -> bool:
-        """Whether a commit would have anything to do."""
-        return self._staging.has_anything
+        """Whether a commit may be made, and would have anything to do."""
+        return self._staging.has_anything and not self._staging.is_held
 
     @property
     def is_idle(self) -> bool:

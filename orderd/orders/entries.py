@@ -14,6 +14,11 @@ kind         payload
 7 AGED       ``<ages u32>``, then for each order of the group that must be sent in time ``<index u32> <MAXAGE ms u32>
              <its intake time ns u64>``, ascending by index, then what an ORDERS holds
 8 TRADING    ``<state u8> <time ns u64>`` and who asked for it, as text: from here on trading is in this state
+9 ACCOUNT    ``<state u8> <account u16> <time ns u64>`` and who asked for it, as text: from here on trading of this
+  TRADING    account is in this state
+10 GUARDED   ``<marks u32>``, then for each run of the group's records that are in a guard ``<index u32> <count u32>
+             <guard u64>``, ascending by index, then ``<kind u8>``, 4 or 7, and what a record of that kind holds
+11 GUARD END ``<guard u64>``: this guard was released, or all cancels of its orders are before this record
 ============ ==================================================================================================
 
 A group of orders is one record: after a crash it is there whole or not at all, and with it every batch and every MULTI
@@ -28,6 +33,7 @@ from typing import Final
 import attrs
 
 from orderd.orders.ages import MAXAGE_MS_MAX, AgeMark
+from orderd.orders.guards import GuardMark
 from orderd.orders.trading import TradingState
 from orderd.wire.errors import ReportError
 from orderd.wire.records import RECORD_BYTES
@@ -44,6 +50,10 @@ RESERVE: Final = struct.Struct("<Q")
 AGES: Final = struct.Struct("<I")
 AGE: Final = struct.Struct("<IIQ")
 TRADING: Final = struct.Struct("<BQ")
+ACCOUNT_TRADING: Final = struct.Struct("<BHQ")
+GUARDS: Final = struct.Struct("<I")
+GUARD: Final = struct.Struct("<IIQ")
+GUARD_END: Final = struct.Struct("<Q")
 PATH_MAX: Final = 2
 
 _TRADING_STATES: Final = frozenset(int(state) for state in TradingState)
@@ -63,6 +73,9 @@ class EntryKind(IntEnum):
     RESERVE = 6
     AGED = 7
     TRADING = 8
+    ACCOUNT_TRADING = 9
+    GUARDED = 10
+    GUARD_END = 11
 
 
 class EntryError(ValueError):
@@ -114,8 +127,16 @@ class Orders:
     ids: list[tuple[int, bytes]]
     batches: list[BatchMark]
     ages: list[AgeMark] = attrs.field(factory=list)
+    guards: list[GuardMark] = attrs.field(factory=list)
 
     def encode(self) -> Entry:
+        kind, payload = self._encode_unguarded()
+        if not self.guards:
+            return kind, payload
+        guards = [GUARD.pack(mark.index, mark.count, mark.guard) for mark in self.guards]
+        return EntryKind.GUARDED, b"".join([GUARDS.pack(len(guards)), *guards, bytes((kind,)), payload])
+
+    def _encode_unguarded(self) -> Entry:
         count = len(self.records) // RECORD_BYTES
         parts = [ORDERS.pack(self.first, self.intake_time_ns, count, len(self.ids), len(self.batches)), self.records]
         parts += [TEXT_ID.pack(index, len(text)) + text for index, text in self.ids]
@@ -150,12 +171,25 @@ class TradingEntry:
     state: TradingState
     time_ns: int
     by: str
+    account: int | None = None
+    """None for all."""
 
     def encode(self) -> Entry:
-        return EntryKind.TRADING, TRADING.pack(self.state, self.time_ns) + self.by.encode("ascii", "replace")
+        by = self.by.encode("ascii", "replace")
+        if self.account is None:
+            return EntryKind.TRADING, TRADING.pack(self.state, self.time_ns) + by
+        return EntryKind.ACCOUNT_TRADING, ACCOUNT_TRADING.pack(self.state, self.account, self.time_ns) + by
 
 
-AnyEntry = Start | InstrumentEntry | EngineEntry | Orders | ReportsEntry | Reserve | TradingEntry
+@attrs.frozen
+class GuardEnd:
+    guard: int
+
+    def encode(self) -> Entry:
+        return EntryKind.GUARD_END, GUARD_END.pack(self.guard)
+
+
+AnyEntry = Start | InstrumentEntry | EngineEntry | Orders | ReportsEntry | Reserve | TradingEntry | GuardEnd
 
 
 def decode(kind: int, payload: bytes) -> AnyEntry:
@@ -165,6 +199,10 @@ def decode(kind: int, payload: bytes) -> AnyEntry:
             return _decode_orders(payload)
         if kind == EntryKind.AGED:
             return _decode_aged(payload)
+        if kind == EntryKind.GUARDED:
+            return _decode_guarded(payload)
+        if kind == EntryKind.GUARD_END:
+            return GuardEnd(*GUARD_END.unpack(payload))
         if kind == EntryKind.REPORTS:
             first, path = REPORTS.unpack_from(payload)
             if path > PATH_MAX:
@@ -177,9 +215,11 @@ def decode(kind: int, payload: bytes) -> AnyEntry:
             return Start(*START.unpack(payload))
         if kind == EntryKind.TRADING:
             state, time_ns = TRADING.unpack_from(payload)
-            if state not in _TRADING_STATES:
-                raise EntryError(f"trading state {state} does not exist")
-            return TradingEntry(TradingState(state), time_ns, payload[TRADING.size :].decode("ascii"))
+            return TradingEntry(_trading_state(state), time_ns, payload[TRADING.size :].decode("ascii"))
+        if kind == EntryKind.ACCOUNT_TRADING:
+            state, account, time_ns = ACCOUNT_TRADING.unpack_from(payload)
+            by = payload[ACCOUNT_TRADING.size :].decode("ascii")
+            return TradingEntry(_trading_state(state), time_ns, by, account)
         if kind == EntryKind.ENGINE:
             return EngineEntry(*ENGINE.unpack(payload))
         if kind == EntryKind.INSTRUMENT:
@@ -188,6 +228,12 @@ def decode(kind: int, payload: bytes) -> AnyEntry:
     except (struct.error, UnicodeDecodeError, ReportError) as error:
         raise EntryError(f"journal record of kind {kind}: {error}") from None
     raise EntryError(f"journal record of unknown kind {kind}")
+
+
+def _trading_state(state: int) -> TradingState:
+    if state not in _TRADING_STATES:
+        raise EntryError(f"trading state {state} does not exist")
+    return TradingState(state)
 
 
 def _decode_orders(payload: bytes) -> Orders:
@@ -225,3 +271,19 @@ def _decode_aged(payload: bytes) -> Orders:
     if any(a >= b for a, b in pairwise(indexes)) or not all(1 <= mark.maxage_ms <= MAXAGE_MS_MAX for mark in ages):
         raise EntryError(f"group of orders from {group.first} on has ages that fit none of its records")
     return attrs.evolve(group, ages=ages)
+
+
+def _decode_guarded(payload: bytes) -> Orders:
+    (count,) = GUARDS.unpack_from(payload)
+    end = GUARDS.size + count * GUARD.size
+    if not 0 < count <= len(payload) // GUARD.size or end >= len(payload):
+        raise EntryError(f"group of orders with {count} guarded runs has {len(payload)} bytes")
+    marks = [GuardMark(*fields) for fields in GUARD.iter_unpack(payload[GUARDS.size : end])]
+    if payload[end] not in (EntryKind.ORDERS, EntryKind.AGED):
+        raise EntryError(f"guarded group of orders of kind {payload[end]}")
+    group = (_decode_orders if payload[end] == EntryKind.ORDERS else _decode_aged)(payload[end + 1 :])
+    starts = [*(mark.index for mark in marks), len(group.records) // RECORD_BYTES]
+    ends = [0, *(mark.index + mark.count for mark in marks)]
+    if any(start < end for start, end in zip(starts, ends, strict=True)) or not all(mark.count for mark in marks):
+        raise EntryError(f"group of orders from {group.first} on has guards that fit none of its records")
+    return attrs.evolve(group, guards=marks)

@@ -35,10 +35,22 @@ class Full(Refused):
     word = "FULL"
 
 
+class Throttled(Refused):
+    """This connection has or does too much; the bound is named. Others are served."""
+
+    word = "THROTTLED"
+
+
 class Halted(Refused):
-    """Trading is halted. Cancels pass; this does not until it is active again."""
+    """Trading is halted or reducing. Cancels pass; this does not until it is active again."""
 
     word = "HALTED"
+
+
+class Limit(Refused):
+    """A risk limit is reached: the text begins with its name, the value and the bound."""
+
+    word = "LIMIT"
 
 
 class Trimmed(Refused):

@@ -4,7 +4,7 @@ All that may refuse something is asked before anything is changed, so a refused 
 taken in before is answered before any check of what is allowed now: a repeat must hear of the first one's fate.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Final
 
 import attrs
@@ -13,21 +13,24 @@ from orderd.orders import entries
 from orderd.orders.ages import Ages
 from orderd.orders.batches import Batch, BatchLedger, digest_of
 from orderd.orders.checks import CheckedBatch, check_batch
-from orderd.orders.errors import Duplicate, Full
+from orderd.orders.errors import BadOrder, Duplicate, Full
+from orderd.orders.guards import Guards
 from orderd.orders.ids import IdIndex, as_number
 from orderd.orders.mass_cancels import MassCancels
 from orderd.orders.modes import Mode
 from orderd.orders.outcomes import Outcomes
+from orderd.orders.risk.batches import check_batch as check_risk
+from orderd.orders.risk.checks import RiskChecks
+from orderd.orders.risk.flow import SMALL, Flow, flow_in_steps
+from orderd.orders.risk.holdings import trigger_of
+from orderd.orders.shares import Owner, Shares
 from orderd.orders.staging import Staging
 from orderd.orders.table import OrderTable, unpack
-from orderd.orders.trading import Trading
 from orderd.runtime.instruments import InstrumentTable
-from orderd.wire.records import RECORD, RECORD_BYTES, TEXT_NUMBER, Kind
+from orderd.wire.extensions import expiry_of, numbered
+from orderd.wire.records import FLAG_SELL, RECORD, RECORD_BYTES, TEXT_NUMBER, Kind
 
 NUMBER_AT: Final = 8
-CANCELS_SPARE_SHARE: Final = 16
-CANCELS_SPARE_MIN: Final = 64
-"""Beyond ``orders_unconfirmed_max`` there is room for one cancel in so many orders, and for so many at least."""
 
 
 @attrs.frozen
@@ -60,6 +63,8 @@ class BatchDraft:
     records: bytes
     digest: bytes
     checked: CheckedBatch | None = None
+    flow: Flow | None = None
+    """What it comes to; None as long as nobody has added it up."""
 
 
 class OrderEntry:
@@ -74,11 +79,14 @@ class OrderEntry:
         batches: BatchLedger,
         outcomes: Outcomes,
         staging: Staging,
-        trading: Trading,
+        risk: RiskChecks,
         ages: Ages,
+        guards: Guards,
+        shares: Shares,
     ) -> None:
+        self.shares = shares
         self.received = 0
-        """Records that were taken in since the start of the process."""
+        """Orders and requests that were taken in since the start of the process."""
         self._instruments = instruments
         self._limits = limits
         self._table = table
@@ -86,8 +94,9 @@ class OrderEntry:
         self._batches = batches
         self._outcomes = outcomes
         self._staging = staging
-        self._trading = trading
+        self._risk = risk
         self._ages = ages
+        self._guards = guards
         self._mass_cancels = MassCancels()
 
     @property
@@ -103,27 +112,43 @@ class OrderEntry:
         now: float,
         now_ns: int,
         maxage_ms: int = 0,
+        extensions: bytes = b"",
+        owner: Owner | None = None,
     ) -> int:
-        """A new order; returns its order id.
+        """A new order; returns its order id. ``owner`` is the connection that places it, as in all that follow.
 
-        ``fields`` are price, quantity, instrument, account and flags of its record; ``maxage_ms`` is how long it may
-        wait to be sent, 0 for ever. The same order again gets the first one's order id. Raises :class:`Duplicate`,
-        :class:`~orderd.orders.errors.Halted` or :class:`Full`.
+        ``fields`` are price, quantity, instrument, account and flags of its record, ``extensions`` what it says beyond
+        these, unnumbered (:mod:`orderd.wire.extensions`); ``maxage_ms`` is how long it may wait to be sent, 0 for ever.
+        The same order again gets the first one's order id. Raises :class:`Duplicate`,
+        :class:`~orderd.orders.errors.Halted`, :class:`Full`, or :class:`BadOrder` if it has expired already.
         """
         price, quantity, instrument, account, flags = fields
         number = as_number(cl_ord_id)
         known = self._ids.find(cl_ord_id)
+        before = len(extensions) // RECORD_BYTES if extensions else 0
         if number is None:
-            number = TEXT_NUMBER + self._table.end
+            number = TEXT_NUMBER + self._table.end + before
         record = RECORD.pack(number, price, quantity, instrument, account, Kind.NEW, flags)
         if known is not None:
-            if self._content(known)[NUMBER_AT:] != record[NUMBER_AT:]:
+            said = numbered(self._table.extensions(known), 0)
+            if self._content(known)[NUMBER_AT:] != record[NUMBER_AT:] or said != extensions:
                 raise Duplicate(f"{cl_ord_id.decode()} is another order", known)
             return known
-        self._trading.check()
+        trigger = 0
+        if before:
+            if 0 < expiry_of(extensions) <= now_ns:
+                raise BadOrder("GTD is in the past")
+            trigger = trigger_of(extensions)
+            record = numbered(extensions, number) + record
+        ticket = self._risk.check_new(account, instrument, flags & FLAG_SELL, price, quantity, trigger, now)
         age_bytes = entries.AGE.size if maxage_ms else 0
-        self._check_room(RECORD_BYTES + len(cl_ord_id) + entries.TEXT_ID.size + age_bytes)
-        order_id = self._stage(record, mode, now, now_ns)
+        size = len(record) + len(cl_ord_id) + entries.TEXT_ID.size + age_bytes
+        self._check_room(size, now, owner, records=1 + before)
+        order_id = self._stage(record, mode, now, now_ns, owner, guarded=True)
+        if before:
+            # Those stand first; what is counted is orders.
+            order_id += before
+            self.received -= before
         if number >= TEXT_NUMBER:
             self._staging.add_id(order_id, cl_ord_id)
             self._table.set_id(order_id, cl_ord_id)
@@ -131,6 +156,7 @@ class OrderEntry:
             self._staging.add_age(order_id, maxage_ms, now_ns)
             self._ages.add(order_id, maxage_ms, now)
         self._ids.add(cl_ord_id, order_id)
+        self._risk.took_new(account, instrument, flags & FLAG_SELL, price, quantity, now, ticket)
         return order_id
 
     def request(
@@ -143,6 +169,7 @@ class OrderEntry:
         mode: Mode,
         now: float,
         now_ns: int,
+        owner: Owner | None = None,
     ) -> Request:
         """A cancel or replace of an order that is there.
 
@@ -159,24 +186,34 @@ class OrderEntry:
                     raise Duplicate(f"{request_id.decode()} is another order or request", known)
                 return Request(known, order_id)
         if kind is not Kind.CANCEL:
-            self._trading.check()
-        self._check_room(RECORD_BYTES + len(request_id or b"") + entries.TEXT_ID.size, cancels=kind is Kind.CANCEL)
-        row = self._stage(record, mode, now, now_ns)
+            self._risk.check_request(order_id, kind, price, quantity, now)
+        orders = 0 if kind is Kind.CANCEL else 1
+        self._check_room(RECORD_BYTES + len(request_id or b"") + entries.TEXT_ID.size, now, owner, orders=orders)
+        row = self._stage(record, mode, now, now_ns, owner, orders=orders)
         if request_id is not None:
             self._staging.add_id(row, request_id)
             self._table.set_id(row, request_id)
             self._ids.add(request_id, row)
+        if kind is not Kind.CANCEL:
+            self._risk.took_replace(row, order_id, kind, quantity, now)
         return Request(row, order_id)
 
-    def mass_cancel(self, instrument: int, account: int, flags: int, now: float, now_ns: int) -> int:
+    def check_halted(self, order_id: int) -> None:
+        """Whether a change of an order that is there may be asked for. Raises :class:`~orderd.orders.errors.Halted`."""
+        place = self._table.locate(order_id)
+        self._risk.trading.check(None if place is None else unpack(*place)[4])
+
+    def mass_cancel(
+        self, instrument: int, account: int, flags: int, now: float, now_ns: int, owner: Owner | None = None
+    ) -> int:
         """A cancel of all open orders that ``flags`` pick (:func:`~orderd.wire.records.mass_flags`); returns its row.
 
         Raises :class:`Full`.
         """
         self._mass_cancels.check(1, self._table.open + self.unconfirmed, self._outcomes.confirmed_end)
-        self._check_room(RECORD_BYTES, cancels=True)
+        self._check_room(RECORD_BYTES, now, owner, orders=0)
         record = RECORD.pack(TEXT_NUMBER + self._table.end, 0, 0, instrument, account, Kind.MASS_CANCEL, flags)
-        row = self._stage(record, Mode.SYNC, now, now_ns)
+        row = self._stage(record, Mode.SYNC, now, now_ns, owner, orders=0)
         self._mass_cancels.add(row + 1, 1)
         return row
 
@@ -192,49 +229,87 @@ class OrderEntry:
         if self._batches.find(draft.batch_id) is None:
             draft.checked = check_batch(draft.records, self._instruments.by_id)
 
-    def place_draft(self, draft: BatchDraft, mode: Mode, now: float, now_ns: int) -> Batch:
-        """The last step. Raises :class:`Duplicate`, :class:`~orderd.orders.errors.Halted` or :class:`Full`."""
+    def add_up_draft(self, draft: BatchDraft) -> Generator[None, None, None]:
+        """The third, in steps: what the batch comes to, for the risk checks."""
+        if draft.checked is not None and draft.checked.may_trade and draft.checked.count > SMALL:
+            draft.flow = yield from flow_in_steps(draft.records, detailed=not self._risk.asks_nothing)
+
+    def place_draft(self, draft: BatchDraft, mode: Mode, now: float, now_ns: int, owner: Owner | None = None) -> Batch:
+        """The last step. Raises as :meth:`place` does."""
         known = self._batches.find(draft.batch_id)
         if known is not None:
             if known.digest != draft.digest:
                 raise Duplicate(f"batch {draft.batch_id.decode()} is another batch", known.end - 1)
             return known
         checked = draft.checked or check_batch(draft.records, self._instruments.by_id)
+        if checked.expires_first is not None and checked.expires_first[0] <= now_ns:
+            raise BadOrder(f"record {checked.expires_first[1]}: its expiry is in the past")
         if checked.may_trade:
-            self._trading.check()
+            self._risk.trading.check()
         at = self._ids.knows_any(checked.numbers, consecutive=checked.consecutive) if checked.numbers else None
         if at is not None:
             index, number = at if checked.indexes is None else checked.indexes[at], checked.numbers[at]
             raise Duplicate(f"record {index}: number {number} is known", self._ids.find_number(number) or 0)
+        if checked.may_trade:
+            check_risk(self._risk, draft.records, draft.flow, self._table.end, now)
         self._mass_cancels.check(
             checked.mass_cancels,
             self._table.open + self.unconfirmed + len(checked.numbers),
             self._outcomes.confirmed_end,
         )
         size = len(draft.records) + entries.BATCH.size + len(draft.batch_id)
-        self._check_room(size, records=checked.count, cancels=not checked.may_trade)
-        batch = Batch(draft.batch_id, draft.digest, self._stage(draft.records, mode, now, now_ns), checked.count)
+        orders = checked.count - checked.extensions if checked.may_trade else 0
+        self._check_room(size, now, owner, records=checked.count, orders=orders)
+        first = self._stage(draft.records, mode, now, now_ns, owner, orders=orders, guarded=bool(checked.numbers))
+        batch = Batch(draft.batch_id, draft.digest, first, checked.count)
+        batch.extensions = checked.extensions
+        self.received -= checked.extensions
         self._mass_cancels.add(batch.end, checked.mass_cancels)
         self._staging.add_batch(batch)
         self._ids.add_batch(checked, batch.first)
         self._batches.add(batch)
+        if checked.may_trade:
+            self._risk.took_batch(draft.records, draft.flow, batch.first, now)
         return batch
 
-    def _stage(self, records: bytes, mode: Mode, now: float, now_ns: int) -> int:
+    # --- cancels for those who are gone -------------------------------------------------------------------------------
+
+    def room_to_withdraw(self) -> int:
+        """How many cancels :meth:`withdraw` may take; half of what is reserved for cancels stays free for clients."""
+        limit = self._limits.orders_unconfirmed_max
+        staged = self._staging.size_bytes
+        room = min(self._limits.group_bytes_max * 3 // 2, self._limits.journal_room()) - staged
+        return min(limit + self.shares.cancels_spare // 2 - self.unconfirmed, room // RECORD_BYTES)
+
+    def withdraw(self, records: bytes, now: float, now_ns: int) -> None:
+        """Cancels that nobody waits for (:mod:`orderd.orders.withdrawals`), within the room that there is."""
+        self._stage(records, Mode.SYNC, now, now_ns, None)
+
+    def _stage(
+        self, records: bytes, mode: Mode, now: float, now_ns: int, owner: Owner | None, *, orders: int = 1,
+        guarded: bool = False,
+    ) -> int:  # fmt: skip
         first = self._staging.add_records(records, mode, now, now_ns)
-        self.received += self._table.end - first
+        end = self._table.end
+        self.received += end - first
+        if owner is not None:
+            self.shares.take(owner, first, end, orders, now)
+            if guarded and owner.guard is not None:
+                self._guards.add(owner.guard, first, end)
+                self._staging.add_guard(first, owner.guard.id)
         return first
 
-    def _check_room(self, size: int, *, records: int = 1, cancels: bool = False) -> None:
-        """In every bound room stays reserved for cancels; whatever may trade, replaces included, cannot use it up."""
-        limit = self._limits.orders_unconfirmed_max
-        spare = max(CANCELS_SPARE_MIN, limit // CANCELS_SPARE_SHARE) if cancels else 0
-        if self.unconfirmed + records > limit + spare:
-            raise Full(f"orders_unconfirmed_max is reached: {self.unconfirmed} of {limit}")
+    def _check_room(self, size: int, now: float, owner: Owner | None, *, records: int = 1, orders: int = 1) -> None:
+        """In every bound room stays reserved for cancels (0 ``orders``), and some for those who hold little.
+
+        Whatever may trade, replaces included, cannot use it up.
+        """
+        few = self.shares.check(owner, records, orders, self.unconfirmed, self._outcomes.confirmed_end, now)
         staged = self._staging.size_bytes
-        if staged + size > self._limits.group_bytes_max * (2 if cancels else 1):
+        halves = 4 if not orders else 3 if few else 2
+        if staged + size > self._limits.group_bytes_max * halves // 2:
             raise Full(f"the journal cannot keep up: {staged} bytes wait for the next commit")
-        room = self._limits.journal_room() - (0 if cancels else self._limits.room_reserved)
+        room = self._limits.journal_room() - (self._limits.room_reserved if orders else 0)
         if staged + size > room:
             raise Full("the journal's disk is full")
 

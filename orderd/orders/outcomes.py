@@ -8,6 +8,7 @@ from orderd.link.report_intake import Delivery
 from orderd.orders.batches import BatchLedger
 from orderd.orders.errors import ReportMismatch
 from orderd.orders.executions import Chunk
+from orderd.orders.risk.positions import Positions
 from orderd.orders.table import ANSWERED, OrderTable, is_order
 from orderd.wire.paths import Path
 from orderd.wire.records import TEXT_NUMBER
@@ -16,6 +17,7 @@ from orderd.wire.reports import (
     FLAG_TAKER,
     FULL,
     FULL_BYTES,
+    HIDDEN,
     RANGE,
     RANGE_BYTES,
     ExecType,
@@ -30,6 +32,8 @@ REJECTED: Final = int(ExecType.REJECTED)
 REQUEST_REJECTED: Final = (int(ExecType.CANCEL_REJECTED), int(ExecType.REPLACE_REJECTED))
 VOIDED: Final = int(ExecType.VOIDED)
 MASS_CANCELED: Final = int(ExecType.MASS_CANCELED)
+TRIGGERED: Final = int(ExecType.TRIGGERED)
+EXTENDED: Final = int(ExecType.EXTENDED)
 EXPIRED: Final = int(OrderStatus.EXPIRED)
 
 
@@ -47,11 +51,12 @@ class Outcomes:
     Rows below :attr:`confirmed_end` are confirmed: all that they caused at once has been told.
     """
 
-    def __init__(self, table: OrderTable, batches: BatchLedger) -> None:
+    def __init__(self, table: OrderTable, batches: BatchLedger, positions: Positions | None = None) -> None:
         self.confirmed_end = 1
         self.counters = OutcomeCounters()
         self._table = table
         self._batches = batches
+        self._positions = positions if positions is not None else Positions(table)
 
     def apply(self, delivery: Delivery, path: Path, sent_end: int) -> Chunk:
         """Raises :class:`ReportMismatch` for a report on an order that was not sent.
@@ -76,7 +81,7 @@ class Outcomes:
                 if number >= TEXT_NUMBER:
                     names += [None] * (told - len(names))
                     names.append(self._name(number))
-                hidden += items[offset] == MASS_CANCELED
+                hidden += items[offset] in HIDDEN
                 offset += FULL_BYTES
                 told += 1
         ids = names + [None] * (told - len(names)) if any(names) else None
@@ -105,6 +110,10 @@ class Outcomes:
         place = self._table.locate(order) if order else None
         if place is not None and exec_type not in REQUEST_REJECTED:
             page, row = place
+            # What it does to the position is told by how the row stands before.
+            self._positions.report(
+                order, page, row, exec_type, status, last_qty, last_px, cum_qty + leaves_qty, input_
+            )
             if exec_type == TRADE:
                 page.add_fill(row, last_qty, last_px)
             elif exec_type == REPLACED:
@@ -114,6 +123,8 @@ class Outcomes:
                 page.reason[row], status = Reason.MAXAGE, EXPIRED
             else:
                 page.reason[row] = reason
+                if exec_type == TRIGGERED:
+                    page.triggered.add(row)
             self._table.set_status(order, status, path)
         rejected = exec_type == REJECTED or exec_type in REQUEST_REJECTED
         if rejected:
@@ -125,8 +136,9 @@ class Outcomes:
             if input_ != self.confirmed_end:
                 raise ReportMismatch(f"final report of input {input_}, expected that of {self.confirmed_end}")
             if input_ != order:
+                self._positions.answered(input_)
                 self._answer(input_, reason if rejected else 0, path, cum_qty if exec_type == MASS_CANCELED else 0)
-            self._confirm(input_ + 1, path)
+            self._confirm(input_ + 1, path, orders=exec_type != EXTENDED)
         return int(number)
 
     def _answer(self, input_: int, reason: int, path: Path, cancelled: int) -> None:
@@ -138,8 +150,9 @@ class Outcomes:
                 page.cancelled[row] = cancelled
             self._table.set_status(input_, ANSWERED, path)
 
-    def _confirm(self, end: int, path: Path) -> None:
-        self.counters.confirmed[path] += end - self.confirmed_end
+    def _confirm(self, end: int, path: Path, *, orders: bool = True) -> None:
+        if orders:
+            self.counters.confirmed[path] += end - self.confirmed_end
         self.confirmed_end = end
 
     def _name(self, number: int) -> bytes | None:

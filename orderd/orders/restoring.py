@@ -61,6 +61,7 @@ def _restore_batch(records: bytes, batch: Batch, ids: IdIndex, instruments: Coll
         # An id that had just been forgotten was used again; here the reports that made it so come after. Singles take
         # the place of what is known.
         checked = attrs.evolve(checked, consecutive=False)
+    batch.extensions = checked.extensions
     ids.add_batch(checked, batch.first)
 
 

@@ -13,6 +13,7 @@ from orderd.orders.ages import AgeMark
 from orderd.orders.batches import Batch
 from orderd.orders.entries import Entry, EntryKind
 from orderd.orders.executions import Chunk
+from orderd.orders.guards import GuardMark
 from orderd.orders.table import OrderTable
 from orderd.wire.records import RECORD_BYTES
 
@@ -33,6 +34,7 @@ class Group:
     ids: list[tuple[int, bytes]] = attrs.field(factory=list)
     batches: list[Batch] = attrs.field(factory=list)
     ages: list[AgeMark] = attrs.field(factory=list)
+    guards: list[GuardMark] = attrs.field(factory=list)
     extra_bytes: int = 0
 
 
@@ -57,7 +59,10 @@ class Staging:
         self._table = table
         self._group = Group(table.end)
         self._reports: list[tuple[Entry, Chunk]] = []
-        self._other: list[Entry] = []
+        self._other: dict[tuple[int, int], Entry] = {}
+        self._guard_ends: list[Entry] = []
+        self.is_held = False
+        """Whether nothing may be taken now: orders that belong in one journal record are being staged."""
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
@@ -92,10 +97,24 @@ class Staging:
         self._group.ages.append(AgeMark(row - self._group.first, maxage_ms, now_ns))
         self._group.extra_bytes += entries.AGE.size
 
-    def add_entry(self, entry: Entry) -> None:
-        """Another entry. Of one kind the last one tells all."""
-        self._other = [other for other in self._other if other[0] != entry[0]]
-        self._other.append(entry)
+    def add_guard(self, first: int, guard: int) -> None:
+        """The staged rows from ``first`` on are in a guard."""
+        marks, index, end = self._group.guards, first - self._group.first, self._table.end - self._group.first
+        if marks and marks[-1].guard == guard and marks[-1].index + marks[-1].count == index:
+            marks[-1] = GuardMark(marks[-1].index, end - marks[-1].index, guard)
+        else:
+            marks.append(GuardMark(index, end - index, guard))
+            self._group.extra_bytes += entries.GUARD.size
+
+    def add_guard_end(self, guard: int) -> None:
+        """A guard ended. That is behind the orders in the commit, so that a torn one never has it without them."""
+        self._guard_ends.append(entries.GuardEnd(guard).encode())
+
+    def add_entry(self, entry: Entry, about: int = 0) -> None:
+        """Another entry. Of one kind, and of those the ones ``about`` the same, the last one tells all."""
+        key = (entry[0], about)
+        self._other.pop(key, None)
+        self._other[key] = entry
 
     def add_reports(self, entry: Entry, chunk: Chunk) -> None:
         """Reports from the engine, and the executions in them."""
@@ -116,7 +135,7 @@ class Staging:
     @property
     def has_orders(self) -> bool:
         """Whether somebody waits for the next commit."""
-        return self._table.end > self._group.first or bool(self._other)
+        return self._table.end > self._group.first or bool(self._other) or bool(self._guard_ends)
 
     @property
     def has_anything(self) -> bool:
@@ -127,17 +146,21 @@ class Staging:
 
     def take(self, reports_next: int) -> list[Entry]:
         """All that is staged, as journal entries."""
-        assert self.committing is None, "one commit at a time"
+        assert self.committing is None and not self.is_held, "one commit at a time"
         table, group = self._table, self._group
-        out, self._other = self._other, []
+        out, self._other = list(self._other.values()), {}
         has_engine = any(kind == EntryKind.ENGINE for kind, _ in out)
         has_group = table.end > group.first
         if has_group:
             records = table.records(group.first, table.end - group.first)
             marks = [batch.mark(group.first) for batch in group.batches]
-            orders = entries.Orders(group.first, group.intake_time_ns, records, group.ids, marks, group.ages)
+            orders = entries.Orders(
+                group.first, group.intake_time_ns, records, group.ids, marks, group.ages, group.guards
+            )
             out.append(orders.encode())
             self._group = Group(table.end)
+        guard_ends, self._guard_ends = self._guard_ends, []
+        out += guard_ends
         reports, self._reports = self._reports, []
         out += [entry for entry, _ in reports]
         chunks = [chunk for _, chunk in reports]

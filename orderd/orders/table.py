@@ -23,7 +23,7 @@ PAGE_MASK: Final = PAGE_ROWS - 1
 SCAN_STRAGGLERS: Final = 1024
 
 ANSWERED: Final = 9
-"""Status byte of a record that is not an order (cancel, replace, mass cancel) once the engine has answered it."""
+"""Status byte of a record that is not an order (a request, an extension) once the engine has answered it."""
 
 QUEUED: Final = int(OrderStatus.QUEUED)
 NEW: Final = int(OrderStatus.NEW)
@@ -44,6 +44,8 @@ _MAY_TRADE: Final = bytes(int(s == OrderStatus.QUEUED or IS_OPEN[s]) for s in ra
 """Open, or not known to be anything else yet."""
 
 
+_EXTENSION: Final = int(Kind.EXTENSION)
+_KIND_BEFORE: Final = KIND_OFFSET - RECORD_BYTES
 _NEW_RUN: Final = bytes((NEW,)) * PAGE_ROWS
 _PATH_RUNS: Final = [bytes((path,)) * PAGE_ROWS for path in Path]
 
@@ -51,7 +53,10 @@ _PATH_RUNS: Final = [bytes((path,)) * PAGE_ROWS for path in Path]
 class Page:
     """Columns of :data:`PAGE_ROWS` rows; the rare ones are made when first needed."""
 
-    __slots__ = ("cancelled", "cum_qty", "ids", "notional", "path", "quantity", "reason", "records", "status")
+    __slots__ = (
+        "cancelled", "cum_qty", "extensions", "ids", "notional", "path", "quantity", "reason", "records", "status",
+        "triggered",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.records = bytearray(PAGE_ROWS * RECORD_BYTES)
@@ -67,9 +72,27 @@ class Page:
         """Order quantity, where a replace changed it."""
         self.cancelled: dict[int, int] = {}
         """How many orders a mass cancel cancelled, where there were any."""
+        self.extensions: dict[int, bytes] = {}
+        """Extension records of orders whose own rows are here, but not those right before them."""
+        self.triggered: set[int] = set()
+        """Stop orders whose trigger was reached."""
 
     def record(self, row: int) -> bytes:
         return bytes(self.records[row * RECORD_BYTES : (row + 1) * RECORD_BYTES])
+
+    def run(self, row: int, end: int) -> bytes:
+        """The records of the rows from ``row`` to before ``end``."""
+        return bytes(self.records[row * RECORD_BYTES : end * RECORD_BYTES])
+
+    def may_be_extended(self, row: int) -> bool:
+        """Whether :meth:`OrderTable.extensions` need be asked at all: quick, since every order that is shown asks."""
+        return not row or bool(self.extensions) or self.records[row * RECORD_BYTES + _KIND_BEFORE] == _EXTENSION
+
+    def extensions_start(self, row: int) -> int:
+        """The first of the extensions that stand right before ``row``; ``row`` if none does."""
+        while row and self.records[row * RECORD_BYTES + _KIND_BEFORE] == _EXTENSION:
+            row -= 1
+        return row
 
     def set_id(self, row: int, text_id: bytes) -> None:
         if self.ids is None:
@@ -102,6 +125,9 @@ class Page:
             there.pop(other_row, None)
             if row in here:
                 there[other_row] = here[row]
+        other.triggered.discard(other_row)
+        if row in self.triggered:
+            other.triggered.add(other_row)
 
 
 class Stragglers:
@@ -111,12 +137,15 @@ class Stragglers:
         self.places: dict[int, tuple[Page, int]] = {}
         self._free: list[tuple[Page, int]] = []
 
-    def add(self, order_id: int, page: Page, row: int) -> None:
+    def add(self, order_id: int, page: Page, row: int, extensions: bytes) -> None:
         if not self._free:
             fresh = Page()
             self._free = [(fresh, i) for i in reversed(range(PAGE_ROWS))]
         place = self._free.pop()
         page.copy_row(row, *place)
+        place[0].extensions.pop(place[1], None)
+        if extensions:
+            place[0].extensions[place[1]] = extensions
         self.places[order_id] = place
 
     def drop(self, order_id: int) -> None:
@@ -180,6 +209,22 @@ class OrderTable:
     def set_id(self, order_id: int, text_id: bytes) -> None:
         page, row = self._pages[(order_id - 1) >> PAGE_SHIFT], (order_id - 1) & PAGE_MASK
         page.set_id(row, text_id)
+
+    def extensions(self, order_id: int) -> bytes:
+        """The extension records of an order; empty if it has none, as most have, or is not there."""
+        number, row = (order_id - 1) >> PAGE_SHIFT, (order_id - 1) & PAGE_MASK
+        page = self._pages.get(number)
+        if page is None:
+            place = self._stragglers.places.get(order_id)
+            return place[0].extensions.get(place[1], b"") if place is not None else b""
+        if page.extensions and row in page.extensions:
+            return page.extensions[row]
+        start = page.extensions_start(row)
+        if start:
+            return page.run(start, row) if start < row else b""
+        before = self._pages.get(number - 1)
+        found = page.run(0, row)
+        return found if before is None else before.run(before.extensions_start(PAGE_ROWS), PAGE_ROWS) + found
 
     def spans(self, first: int, end: int) -> list[tuple[Page, int, int]]:
         """``(page, row, end row)`` of the rows from ``first`` to before ``end``, all of them in the table's pages."""
@@ -258,10 +303,16 @@ class OrderTable:
 
     def _retire(self, number: int, page: Page) -> None:
         first = (number << PAGE_SHIFT) + 1
-        del self._pages[number]
         for row in range(PAGE_ROWS):
             if not IS_DONE[page.status[row]] or first + row in self._late_ids:
-                self._stragglers.add(first + row, page, row)
+                self._stragglers.add(first + row, page, row, self.extensions(first + row))
+        after = self._pages.get(number + 1)
+        if after is not None and page.extensions_start(PAGE_ROWS) < PAGE_ROWS:
+            row = 0
+            while after.records[row * RECORD_BYTES + KIND_OFFSET] == Kind.EXTENSION:
+                row += 1
+            after.extensions[row] = self.extensions(first + PAGE_ROWS + row)
+        del self._pages[number]
 
     def _forget_late(self, order_id: int) -> None:
         self._late_ids.discard(order_id)
@@ -282,22 +333,47 @@ class OrderTable:
         other things between; a page with nothing may come empty.
         """
         scattered = self._stragglers.places
-        ids = sorted(i for i in scattered if after < i < end)
+        ids, numbers = sorted(i for i in scattered if after < i < end), sorted(self._pages)
         for start in range(0, len(ids), SCAN_STRAGGLERS):
-            block = ids[start : start + SCAN_STRAGGLERS]
-            found = [(i, place) for i in block if (place := scattered.get(i)) is not None]
-            for page, together in groupby(found, key=lambda item: item[1][0]):
-                # A place may have become another's while the caller did other things.
-                there = [(i, place[1]) for i, place in together if scattered.get(i) == place]
-                yield page, [(i, row) for i, row in there if not open_only or _MAY_TRADE[page.status[row]]]
-        for number in sorted(self._pages):
+            yield from self._scan_scattered(ids[start : start + SCAN_STRAGGLERS], open_only=open_only)
+        for number in numbers:
             page, zero = self._pages.get(number), (number << PAGE_SHIFT) + 1
             if page is None:
+                # It was retired while the caller did other things; its rows that are not done were scattered.
+                ids = [i for i in range(max(after + 1, zero), min(zero + PAGE_ROWS, end)) if i in scattered]
+                yield from self._scan_scattered(ids, open_only=open_only)
                 continue
             start, stop = max(0, after + 1 - zero), min(PAGE_ROWS, end - zero)
             if start < stop:
                 rows = _open_rows(page, start, stop) if open_only else range(start, stop)
                 yield page, [(zero + row, row) for row in rows if zero + row >= self.base or self.remembers(zero + row)]
+
+    def live_orders(self, first: int, end: int) -> list[int]:
+        """Those of the orders from ``first`` to before ``end`` that are open or not confirmed yet, ascending."""
+        found: list[int] = []
+        while first < end:
+            number, start = (first - 1) >> PAGE_SHIFT, (first - 1) & PAGE_MASK
+            stop = min(PAGE_ROWS, start + end - first)
+            page = self._pages.get(number)
+            if page is not None:
+                found += [first + row - start for row in _open_rows(page, start, stop) if is_order(page, row)]
+            else:
+                places = self._stragglers.places
+                found += [
+                    row
+                    for row in range(first, first + stop - start)
+                    if (place := places.get(row)) and _MAY_TRADE[place[0].status[place[1]]] and is_order(*place)
+                ]
+            first += stop - start
+        return found
+
+    def _scan_scattered(self, ids: list[int], *, open_only: bool) -> Iterator[tuple[Page, list[tuple[int, int]]]]:
+        scattered = self._stragglers.places
+        found = [(i, place) for i in ids if (place := scattered.get(i)) is not None]
+        for page, together in groupby(found, key=lambda item: item[1][0]):
+            # A place may have become another's while the caller did other things.
+            there = [(i, place[1]) for i, place in together if scattered.get(i) == place]
+            yield page, [(i, row) for i, row in there if not open_only or _MAY_TRADE[page.status[row]]]
 
 
 def _open_rows(page: Page, start: int, stop: int) -> list[int]:
@@ -310,7 +386,7 @@ def _open_rows(page: Page, start: int, stop: int) -> list[int]:
 
 
 def is_order(page: Page, row: int) -> bool:
-    """Whether the row is an order and not a request about one."""
+    """Whether the row is an order, and not a request or extension of one."""
     return page.records[row * RECORD_BYTES + KIND_OFFSET] == Kind.NEW
 
 

@@ -121,6 +121,11 @@ def names(default: tuple[str, ...], *, reloadable: bool = False) -> Any:
     return _field(default, problem, text, reloadable)
 
 
+def optional(of: Any) -> Any:
+    """What the field ``of`` allows, or None where the key is not there."""
+    return attrs.field(default=None, validator=attrs.validators.optional(of._validator), metadata=of.metadata)
+
+
 def only(default: Any) -> Any:
     """Accepts its default alone: a key whose other values are for a later version."""
     text = f"must be {shown(default)}"

@@ -272,5 +272,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if attrs.has(type(value)):
-        return attrs.asdict(value, filter=lambda attribute, _: attribute.init)
+        return attrs.asdict(value, filter=lambda attribute, one: attribute.init and one is not None)
     return value

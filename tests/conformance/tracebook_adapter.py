@@ -39,7 +39,7 @@ from tracebook.conformance.protocol import serve_stdio
 from tracebook.core.order import OrderSide, OrderType, SelfTradePolicy
 from tracebook.events import MarketEvent
 
-from engine.book import BookSide
+from engine.levels import BookSide
 from engine.matcher import Matcher
 from orderd.wire.records import RECORD, STP_SHIFT, Kind, SelfTradePrevention, Side, TimeInForce, new_flags
 from orderd.wire.reports import ExecType, Report

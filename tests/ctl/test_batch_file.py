@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from orderd.ctl.batch_file import COLUMNS, FORMATS, Parsed, parse
 from orderd.ctl.errors import InputError
 from orderd.runtime.instruments import Instrument
-from orderd.wire.records import RECORD, Kind, Side, TimeInForce, mass_flags, new_flags
+from orderd.wire.records import RECORD, Attribute, Kind, Side, TimeInForce, mass_flags, new_flags
 
 INSTRUMENTS = {"AAPL": Instrument("AAPL", 1, "0.01", "1"), "ES": Instrument("ES", 3, "0.25", "0.1")}
 
@@ -51,6 +51,65 @@ def test_csv_becomes_records() -> None:
     ]
     assert found.lines == [2, 3, 5, 6, 7, 8]
     assert found.unnumbered == []
+
+
+EVERYTHING = (
+    "number,symbol,side,quantity,price,post_only,stp,gtd,stop,display,min_qty\n"
+    "7,AAPL,BUY,100,1.00,yes,cancel_both,,,10,\n"
+    ",ES,SELL,100,1.00,,,2031-11-23T17:00:00.5Z,,2.5,\n"
+    "9,AAPL,SELL,100,,no,,1795453200000,0.98,,\n"
+    ",AAPL,SELL,100,,,,,,,60\n"
+)
+
+
+def test_what_an_order_says_beyond_its_record_stands_before_it() -> None:
+    found = parsed(EVERYTHING)
+    day, gtd = TimeInForce.DAY, TimeInForce.GTD
+    assert list(RECORD.iter_unpack(found.numbered(50))) == [
+        (7, 0, 10, 1, 0, Kind.EXTENSION, Attribute.DISPLAY),
+        (7, 100, 100, 1, 0, Kind.NEW, limit(Side.BUY) | 0b1110_0000),
+        (50, 0, 25, 3, 0, Kind.EXTENSION, Attribute.DISPLAY),
+        (50, 0, 1_953_219_600_500_000_000, 3, 0, Kind.EXTENSION, Attribute.EXPIRY),
+        (50, 4, 1000, 3, 0, Kind.NEW, limit(Side.SELL, gtd)),
+        (9, 98, 0, 1, 0, Kind.EXTENSION, Attribute.TRIGGER),
+        (9, 0, 1_795_453_200_000_000_000, 1, 0, Kind.EXTENSION, Attribute.EXPIRY),
+        (9, 0, 100, 1, 0, Kind.NEW, new_flags(Side.SELL, market=True, time_in_force=gtd)),
+        (51, 0, 60, 1, 0, Kind.EXTENSION, Attribute.MINIMUM),
+        (51, 0, 100, 1, 0, Kind.NEW, new_flags(Side.SELL, market=True, time_in_force=day)),
+    ]
+    assert (found.lines, found.unnumbered, found.orders) == ([2, 2, 3, 3, 3, 4, 4, 4, 5, 5], [4, 9], 4)
+    found.check(found.numbered(50), INSTRUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("size", "cuts"), [(1, [0, 2, 5, 8, 10]), (4, [0, 2, 5, 8, 10]), (5, [0, 5, 10]), (9, [0, 8, 10])]
+)
+def test_an_order_is_never_cut_off_its_extensions(size: int, cuts: list[int]) -> None:
+    assert parsed(EVERYTHING).cuts(size) == cuts
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "why"),
+    [
+        ("post_only", "maybe", "post_only 'maybe' must be YES, NO"),
+        ("stp", "ME", "stp 'ME' must be NONE, CANCEL_NEWEST, CANCEL_OLDEST, CANCEL_BOTH"),
+        ("gtd", "tomorrow", "gtd 'tomorrow' must be a time such as"),
+        ("stop", "0.001", 'price "0.001" is not a multiple of 0.01'),
+        ("display", "11", "display '11' is above the order's quantity"),
+        ("min_qty", "0", 'quantity "0" is not above zero'),
+        ("tif", "GTD", "TIF GTD needs the time when the order expires"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_named(column: str, value: str, why: str) -> None:
+    assert refusal(f"symbol,side,quantity,price,{column}\nAAPL,BUY,10,1,{value}\n").startswith(f"f: line 2: {why}")
+
+
+def test_options_that_contradict_each_other_are_named() -> None:
+    text = refusal("symbol,side,quantity,price,post_only,tif\nAAPL,BUY,10,1,YES,IOC\n")
+    assert text.startswith("f: line 2: POSTONLY does not go with TIF IOC")
+    assert refusal("symbol,side,quantity,number,kind,stop\nAAPL,,,1,CANCEL,1\n") == "f: line 2: a CANCEL has no stop"
+    found = parsed('{"symbol": "AAPL", "side": "BUY", "quantity": 1, "price": 1, "post_only": true}', "jsonl")
+    assert RECORD.unpack(found.records)[6] == 0b0010_0000
 
 
 def test_a_mass_cancel_is_for_what_it_names() -> None:
@@ -156,7 +215,12 @@ def test_an_error_of_a_later_batch_names_the_line_in_the_file() -> None:
     assert found.explain("BADORDER record 99: its kind", 4) == "BADORDER record 99: its kind"
 
 
-CELLS = st.one_of(st.sampled_from(["AAPL", "ES", "BUY", "SELL", "NEW", "CANCEL", "1", "0.25", "GTC", ""]), st.text())
+CELLS = st.one_of(
+    st.sampled_from(
+        ["AAPL", "ES", "BUY", "SELL", "NEW", "CANCEL", "1", "0.25", "GTC", "GTD", "YES", "1795453200000", ""]
+    ),
+    st.text(),
+)
 
 
 @given(data=st.binary(max_size=200), format_=st.sampled_from(FORMATS))
@@ -175,4 +239,4 @@ def test_any_row_is_a_record_or_an_error_of_one_kind(rows: list[dict[str, str]])
         found.check(found.numbered(10**12), INSTRUMENTS)
     except InputError:
         return
-    assert found.count <= len(rows)
+    assert found.orders <= len(rows)

@@ -39,6 +39,10 @@ def test_submit_sends_the_options_that_were_given_and_no_others(fake: FakeOrderd
     assert orderctl("submit", "b", "AAPL", "SELL", "5", "--market", "--post-only", *options).exit_code == 0
     sent = "ORDER.NEW b AAPL SELL 5 MARKET TIF IOC ACCOUNT 7 STP CANCEL_OLDEST MAXAGE 250 MODE batch POSTONLY"
     assert " ".join(fake.commands[-1]) == sent
+    options = ["--gtd", "2031-11-23T17:00:00Z", "--stop", "1.50", "--display", "2", "--min-qty", "1"]
+    assert orderctl("submit", "c", "AAPL", "SELL", "5", "--limit", "1.40", *options).exit_code == 0
+    sent = "ORDER.NEW c AAPL SELL 5 LIMIT 1.40 GTD 2031-11-23T17:00:00Z STOP 1.50 DISPLAY 2 MINQTY 1"
+    assert " ".join(fake.commands[-1]) == sent
 
 
 def test_submit_prints_the_order(orderctl: Orderctl) -> None:

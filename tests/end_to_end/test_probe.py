@@ -210,7 +210,7 @@ def test_another_version_is_named_with_both_numbers() -> None:
     with answering(refuse) as port:
         found = probe(port=port)
     assert found.fault == "wrong-version"
-    assert "the engine speaks version 99 of the protocol, this is version 1" in found.line
+    assert "the engine speaks version 99 of the protocol, this is version 2" in found.line
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ EVERY_COMMAND: Final = (
     "MODE batch",
     "CONFIG RELOAD",
     "CONFIG GET batch.*",
+    "CLIENT CANCELONDISCONNECT ON",
+    "CLIENT DEADMAN 60000",
     "INSTRUMENTS",
     "ORDER.NEW {0}a AAPL BUY 100 LIMIT 187.25 TIF GTC ACCOUNT 7 MODE batch",
     "order.new {0}b AAPL sell 40 market tif ioc",
@@ -49,12 +51,18 @@ EVERY_COMMAND: Final = (
     "ORDER.RESERVE 10",
     "EXEC.READ 0",
     "EXEC.READ 0 COUNT 1 BLOCK 10",
+    "EXEC.READ 0 ACCOUNT 7",
+    "EXEC.UNSUBSCRIBE",
+    "ORDER.LIST OPEN POSITION",
     "BOOK AAPL DEPTH 5",
     "MULTI",
     "ORDER.CANCEL {0}a ID {0}c",
     "ORDER.MASSCANCEL SYMBOL AAPL SIDE SELL ACCOUNT 65535",
     "TRADING",
     "TRADING ACTIVE",
+    "TRADING ACTIVE ACCOUNT 7",
+    "POSITIONS",
+    "POSITIONS ACCOUNT 65535 SYMBOL AAPL COUNT 1",
     "ORDER.STATUS {0}a",
     "EXEC",
     "MULTI",
@@ -85,7 +93,7 @@ def redis_cli(site: Site, *words: str, stdin: str | None = None) -> str:
 
 def test_every_command_is_tried() -> None:
     tried = {" ".join(command.upper().split()[:count]) for command in EVERY_COMMAND for count in (1, 2)}
-    elsewhere = {"HELLO", "QUIT", "ORDER.BATCH", "CLIENT KILL"}
+    elsewhere = {"EXEC.SUBSCRIBE", "HELLO", "QUIT", "ORDER.BATCH", "CLIENT KILL"}
     assert {command.name for command in TABLE} - tried == elsewhere
 
 
@@ -144,6 +152,28 @@ def test_redis_py_places_asks_and_cancels(py: "redis.Redis", new_id: Callable[[]
     assert exec_id == "1" and pairs(execution)["exec_type"] == "NEW"
     assert py.ping() and py.info()["transport_state"] == "UDP_ENABLED"
     assert py.config_get("journal.durability") == {"journal.durability": "commit"}
+
+
+def test_redis_py_takes_pushes_and_replies_over_one_connection(shared: Site, new_id: Callable[[], str]) -> None:
+    name = new_id()
+    make: Any = redis.connection.UnixDomainSocketConnection
+    connection = make(path=str(shared.socket_path), protocol=3)
+    connection.connect()
+    connection.send_command("EXEC.SUBSCRIBE", "$")
+    assert connection.read_response() == b"OK"
+    connection.send_command("ORDER.NEW", name, "AAPL", "BUY", 100, "LIMIT", PRICE)
+    connection.send_command("ORDER.CANCEL", name)
+    pushed: list[Any] = []
+    replies: list[Any] = []
+    while len(pushed) < 2 or len(replies) < 2:
+        found = connection.read_response(push_request=True)
+        (pushed if isinstance(found, list) else replies).append(found)
+    assert [(kind, execution[b"exec_type"]) for kind, _, execution in pushed] == [
+        (b"exec", b"NEW"),
+        (b"exec", b"CANCELED"),
+    ]
+    assert [reply[b"cl_ord_id"].decode() for reply in replies] == [name, name]
+    connection.disconnect()
 
 
 def test_redis_py_decodes_or_leaves_bytes_as_it_is_told(shared: Site, new_id: Callable[[], str]) -> None:

@@ -83,7 +83,14 @@ def test_users_and_groups_have_the_roles_of_the_settings(make_open_site: Callabl
         assert [line.split(" user=")[1].split(" name=")[0] for line in lines] == [
             "root role=admin", f"{DESK} role=trade", "nobody role=read", f"{DESK + 1} role=none",
         ]  # fmt: skip
+        # A drop copy: all executions of all clients, and nothing can be placed.
+        assert reader.call("EXEC.SUBSCRIBE", 0) == "OK"
         assert root.call("ORDER.CANCEL", "a")["status"] == "CANCELED"
+        pushed = [reader.reply(), reader.reply()]
+        assert [(exec_id, pairs["exec_type"]) for _, exec_id, pairs in pushed] == [("1", "NEW"), ("2", "CANCELED")]
+        assert refusal(reader, "ORDER.NEW", "b", *LIMIT).startswith("NOPERM")
+        assert refusal(stranger, "EXEC.SUBSCRIBE", 0).startswith("NOPERM")
+        assert refusal(stranger, "EXEC.READ", 0).startswith("NOPERM")
 
 
 def test_a_reload_changes_the_roles_of_those_who_are_connected(make_open_site: Callable[..., Site]) -> None:

@@ -122,6 +122,9 @@ def test_the_engine_tells_too(make_site: MakeSite, manager: NotifySocket) -> Non
     site.start_engine()
     wait_until(lambda: manager.count("WATCHDOG=1") > 3, "the watchdog is fed")
     assert manager.count("READY=1") == 1
+    site.engine.popen.send_signal(signal.SIGHUP)
+    wait_until(lambda: manager.count("READY=1") == 2, "the reload is over")
+    assert manager.lines.index("RELOADING=1") > manager.lines.index("READY=1")
     assert site.engine.terminate() == 0
     assert manager.lines[-1] == "STOPPING=1"
 

@@ -7,6 +7,7 @@ import pytest
 from orderd.intake import documentation
 from orderd.intake.access import ROLE_NAMES, AccessRules, Members, Peer, Role
 from orderd.intake.command_table import TABLE, Command
+from orderd.orders.shares import ShareSettings
 from orderd.wire.records import RECORD, Kind
 from tests.support.site import Site, pairs_of
 
@@ -59,7 +60,7 @@ def site() -> Site:
 
 def put_in_force(site: Site, rules: AccessRules) -> None:
     live = attrs.evolve(site.owner.in_force, access=rules)
-    site.gateway.apply(live, site.gateway._batching.settings)
+    site.gateway.apply(live, site.gateway._batching.settings, ShareSettings())
 
 
 WHO = {Role.ANY: peer(STRANGER), Role.READ: peer(AUDIT), Role.TRADE: peer(DESK), Role.ADMIN: peer(RISK)}
@@ -72,6 +73,8 @@ def test_each_command_is_refused_below_its_role_and_done_from_it_on(site: Site, 
     admin.pairs("ORDER.NEW", "a1", "AAPL", "BUY", 90, "LIMIT", "187.00")
     if command.name in ("EXEC", "DISCARD"):
         client.call("MULTI")
+    if command.name == "EXEC.SUBSCRIBE":
+        client.call("HELLO", 3)
     words: list[str | bytes] = list((command.example or documentation.EXAMPLES[command.name]).split())
     if command.name == "ORDER.NEW":
         words[1] = "a2"

@@ -1,7 +1,7 @@
 """Batches, executions and the book, as clients see them, with a real engine behind."""
 
 from orderd.dispatch.book_queries import QUERIES_MAX
-from orderd.intake.order_replies import EXECUTIONS_AT_ONCE
+from orderd.intake.execution_commands import EXECUTIONS_AT_ONCE
 from orderd.orders.desk import RESERVED_FIRST
 from orderd.wire.records import RECORD, Kind
 from tests.support.site import Client, Site, pairs_of, site_settings

@@ -6,7 +6,7 @@ import hiredis
 import pytest
 
 from orderd.dispatch.book_queries import QUERIES_MAX
-from orderd.intake.order_replies import EXECUTIONS_AT_ONCE
+from orderd.intake.execution_commands import EXECUTIONS_AT_ONCE
 from orderd.wire.records import RECORD, Kind
 from tests.support.site import Client, Site, encode, pairs_of, site_settings
 

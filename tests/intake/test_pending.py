@@ -54,7 +54,7 @@ def test_replies_come_in_order_once_and_as_soon_as_they_can(clients: list[list[o
     for mark, by, later in steps:  # type: ignore[misc]
         waiting.marks[mark] += by  # type: ignore[has-type]
         now += later  # type: ignore[has-type]
-        for _ in range(8):
+        for _ in range(64):
             for waiter in waiting.ready(now):
                 got[waiters.index(waiter)] += waiting.collect(waiter, now, ALL)
         assert waiting.next_deadline() > now

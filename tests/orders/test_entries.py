@@ -1,5 +1,6 @@
 """The codec of orderd's journal entries: what was written is read, and other bytes are refused as such."""
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +10,14 @@ from orderd.orders.ages import MAXAGE_MS_MAX, AgeMark
 from orderd.orders.entries import (
     AGE,
     AGES,
+    GUARD,
+    GUARDS,
     AnyEntry,
     BatchMark,
     EngineEntry,
     EntryError,
     EntryKind,
+    GuardEnd,
     InstrumentEntry,
     Orders,
     ReportsEntry,
@@ -21,6 +25,7 @@ from orderd.orders.entries import (
     Start,
     TradingEntry,
 )
+from orderd.orders.guards import GuardMark
 from orderd.orders.trading import TradingState
 from orderd.wire.records import RECORD_BYTES
 from orderd.wire.reports import ExecType, Report, encode_full, encode_range
@@ -51,7 +56,13 @@ def orders(draw: st.DrawFn) -> Orders:
         at += size
     aged = draw(st.lists(st.integers(0, count - 1), unique=True, max_size=3))
     ages = [AgeMark(index, draw(st.integers(1, MAXAGE_MS_MAX)), draw(u64)) for index in sorted(aged)]
-    return Orders(draw(u64), draw(u64), records, ids, marks, ages)
+    guards, at = [], 0
+    while at < count and draw(st.booleans()):
+        at = draw(st.integers(at, count - 1))
+        size = draw(st.integers(1, count - at))
+        guards.append(GuardMark(at, size, draw(u64)))
+        at += size
+    return Orders(draw(u64), draw(u64), records, ids, marks, ages, guards)
 
 
 any_entry: st.SearchStrategy[AnyEntry] = st.one_of(
@@ -61,7 +72,14 @@ any_entry: st.SearchStrategy[AnyEntry] = st.one_of(
     orders(),
     st.builds(ReportsEntry, u64, st.integers(0, 2), st.lists(item, max_size=5).map(b"".join)),
     st.builds(Reserve, u64),
-    st.builds(TradingEntry, st.sampled_from(TradingState), u64, st.text(st.characters(max_codepoint=127))),
+    st.builds(GuardEnd, u64),
+    st.builds(
+        TradingEntry,
+        st.sampled_from(TradingState),
+        u64,
+        st.text(st.characters(max_codepoint=127)),
+        st.one_of(st.none(), st.integers(0, 65535)),
+    ),
 )
 
 
@@ -70,7 +88,7 @@ def test_what_was_written_is_read(entry: AnyEntry) -> None:
     assert entries.decode(*entry.encode()) == entry
 
 
-@given(st.integers(0, 9), st.binary(max_size=200))
+@given(st.integers(0, 12), st.binary(max_size=200))
 def test_any_other_bytes_are_an_entry_error(kind: int, payload: bytes) -> None:
     try:
         entry = entries.decode(kind, payload)
@@ -82,7 +100,7 @@ def test_any_other_bytes_are_an_entry_error(kind: int, payload: bytes) -> None:
 @given(any_entry, st.data())
 def test_a_changed_length_never_goes_unseen(entry: AnyEntry, data: st.DataObject) -> None:
     kind, payload = entry.encode()
-    if kind in (EntryKind.INSTRUMENT, EntryKind.REPORTS, EntryKind.TRADING):
+    if kind in (EntryKind.INSTRUMENT, EntryKind.REPORTS, EntryKind.TRADING, EntryKind.ACCOUNT_TRADING):
         return  # they end with something of any length
     with pytest.raises(EntryError):
         entries.decode(kind, payload[: data.draw(st.integers(0, len(payload) - 1))])
@@ -97,9 +115,21 @@ def test_a_group_with_no_ages_is_written_as_ever() -> None:
     assert aged.encode() == (EntryKind.AGED, AGES.pack(1) + AGE.pack(0, 5, 11) + group.encode()[1])
 
 
+def test_a_guarded_group_is_its_guards_and_then_what_it_would_be_without() -> None:
+    group = Orders(7, 9, bytes(2 * RECORD_BYTES), [(0, b"a")], [], [AgeMark(0, 5, 11)])
+    guarded = attrs.evolve(group, guards=[GuardMark(1, 1, 2**40)])
+    kind, payload = group.encode()
+    expected = GUARDS.pack(1) + GUARD.pack(1, 1, 2**40) + bytes((kind,)) + payload
+    assert guarded.encode() == (EntryKind.GUARDED, expected)
+    with pytest.raises(EntryError, match="of kind 1"):
+        entries.decode(EntryKind.GUARDED, GUARDS.pack(1) + GUARD.pack(0, 1, 1) + b"\1" + payload)
+
+
 def test_a_trading_state_that_does_not_exist_is_refused() -> None:
     with pytest.raises(EntryError, match="trading state 3"):
         entries.decode(EntryKind.TRADING, bytes([3]) + bytes(8))
+    with pytest.raises(EntryError, match="trading state 3"):
+        entries.decode(EntryKind.ACCOUNT_TRADING, bytes([3]) + bytes(10))
 
 
 @pytest.mark.parametrize(
@@ -114,6 +144,9 @@ def test_a_trading_state_that_does_not_exist_is_refused() -> None:
         Orders(1, 0, bytes(2 * RECORD_BYTES), [], [], [AgeMark(0, 5, 0), AgeMark(0, 5, 0)]),
         Orders(1, 0, bytes(RECORD_BYTES), [], [], [AgeMark(0, 0, 0)]),
         Orders(1, 0, bytes(RECORD_BYTES), [], [], [AgeMark(0, MAXAGE_MS_MAX + 1, 0)]),
+        Orders(1, 0, bytes(RECORD_BYTES), [], [], [], [GuardMark(0, 2, 5)]),
+        Orders(1, 0, bytes(RECORD_BYTES), [], [], [], [GuardMark(0, 0, 5)]),
+        Orders(1, 0, bytes(2 * RECORD_BYTES), [], [], [], [GuardMark(0, 2, 5), GuardMark(1, 1, 6)]),
         ReportsEntry(1, 3, b""),
     ],
 )

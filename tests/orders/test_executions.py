@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orderd.orders.executions import Chunk, ExecutionLog
+from orderd.orders.executions import LOOKED_AT_ONCE, Chunk, ExecutionLog, accounts_of, count_shown
+from orderd.orders.journal_index import JournalIndex
 from orderd.wire.records import FLAG_SELL, RECORD, Kind
 from orderd.wire.reports import ExecType, OrderStatus, Reason, Report, encode_full, encode_range
 
@@ -86,3 +87,81 @@ def test_what_is_trimmed_is_let_go() -> None:
     assert (log.first, log.last) == (19_991, 20_000)
     assert [e.exec_id for e in log.read(0, 100)] == list(range(19_991, 20_001))
     assert len(log._chunks) < 2000
+
+
+def ranges(log: ExecutionLog, *, count: int, size: int = 2) -> None:
+    for _ in range(0, count, size):
+        log.append(make_chunk(log.next, log.next, [("range", size, False)])[0])
+
+
+def test_with_an_index_memory_is_less_than_what_is_kept() -> None:
+    index = JournalIndex()
+    log = ExecutionLog(100, 10, index)
+    assert (log.first, log.first_in_memory) == (1, 1)
+    index.note(1, 1, (1, 512))
+    ranges(log, count=60)
+    assert (log.first, log.first_in_memory, log.last) == (1, 51, 60)
+    ranges(log, count=60)
+    assert (log.first, log.first_in_memory, log.last) == (21, 111, 120)
+    index.note(90, 90, (2, 512))
+    index.forget_through(1)
+    assert log.first == 90
+    index.forget_through(2)
+    assert log.first == 111, "memory holds what the journal has not any more"
+
+
+def test_without_an_index_all_that_is_kept_is_in_memory() -> None:
+    log = ExecutionLog(100, 10)
+    ranges(log, count=200)
+    assert (log.first, log.first_in_memory) == (101, 101)
+
+
+@given(shapes)
+def test_what_a_chunk_is_about(shape: list[tuple[str, int, bool]]) -> None:
+    chunk, shown = make_chunk(1, 1, shape)
+    assert count_shown(chunk.items) == chunk.count == len(shown)
+    accounts = {3 for kind, _, _ in shape if kind == "range"} | {0 for kind, _, _ in shape if kind != "range"}
+    assert set(accounts_of(chunk)) == accounts
+    log = ExecutionLog(1000)
+    log.append(chunk)
+    for account in (0, 3, 7):
+        expected = [e for e in log.read(0, 1000) if e.report.account == account]
+        assert log.look(0, 1000, account) == (expected, log.last)
+
+
+def test_a_look_goes_through_a_bounded_number() -> None:
+    log = ExecutionLog(1_000_000)
+    ranges(log, count=3 * LOOKED_AT_ONCE, size=50)
+    found, after, looks = [], 0, 0
+    while after < log.last:
+        some, after = log.look(after, 10, 7)
+        found += some
+        looks += 1
+    assert (found, looks) == ([], 3)
+
+
+class Watch:
+    """Hears once."""
+
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+
+    def execution_of_account(self, before: int) -> None:
+        self.heard.append(before)
+
+
+def test_who_watches_an_account_hears_of_the_next_one_once() -> None:
+    log = ExecutionLog(100)
+    mine, other, gone = Watch(), Watch(), Watch()
+    log.watch(3, mine)
+    log.watch(4, other)
+    log.watch(3, gone)
+    log.unwatch(3, gone)
+    log.unwatch(3, gone)
+    ranges(log, count=4)
+    assert (mine.heard, other.heard, gone.heard) == ([0], [], [])
+    log.watch(3, mine)
+    ranges(log, count=2)
+    assert mine.heard == [0, 4]
+    log.unwatch(4, other)
+    assert not log.is_watched

@@ -7,8 +7,9 @@ from orderd.orders.batches import BatchLedger
 from orderd.orders.errors import ReportMismatch
 from orderd.orders.outcomes import Outcomes
 from orderd.orders.table import ANSWERED, OrderTable
+from orderd.wire.extensions import numbered, pack
 from orderd.wire.paths import Path
-from orderd.wire.records import RECORD, Kind
+from orderd.wire.records import RECORD, Attribute, Kind
 from orderd.wire.reports import ExecType, OrderStatus, Reason, Report, encode_full, encode_range
 
 
@@ -70,6 +71,32 @@ def test_a_mass_cancel_is_answered_with_its_count_and_shown_as_its_cancels_alone
     page, row = table.locate(3) or pytest.fail("it is there")
     assert (page.status[row], page.cancelled) == (ANSWERED, {row: 2})
     assert (chunk.count, told.confirmed_end, table.open) == (2, 4, 0)
+
+
+def test_extensions_are_answered_and_are_no_executions() -> None:
+    told, table = outcomes(rows=1)
+    table.append(
+        numbered(pack(1, [(Attribute.DISPLAY, 1), (Attribute.EXPIRY, 9)]), 7) + RECORD.pack(7, 1, 5, 1, 0, 1, 16)
+    )
+    taken = [encode_full(Report(0, ExecType.EXTENDED, 0, row, True, 1, number=7)) for row in (2, 3)]
+    accepted = encode_range(1, 1, 1, final=True)
+    chunk = told.apply(Delivery(1, accepted + b"".join(taken), 3), Path.UDP, 5)
+    assert (chunk.count, told.confirmed_end, table.open, table.done) == (1, 4, 1, 2)
+    chunk = told.apply(Delivery(4, encode_range(4, 1, 1, final=True), 1), Path.UDP, 5)
+    assert (chunk.count, told.confirmed_end, table.open, table.done) == (1, 5, 2, 2)
+    assert told.counters.confirmed[Path.UDP] == 2, "orders alone"
+    assert told.counters.rejected == 0
+
+
+def test_a_stop_order_is_open_before_its_trigger_and_after() -> None:
+    told, table = outcomes(rows=1)
+    told.apply(Delivery(1, encode_range(1, 1, 1, final=True), 1), Path.UDP, 2)
+    page, row = table.locate(1) or pytest.fail("it is there")
+    assert row not in page.triggered
+    triggered = encode_full(Report(0, ExecType.TRIGGERED, 1, 0, False, 1, status=OrderStatus.REPLACED))
+    chunk = told.apply(Delivery(2, triggered, 1), Path.UDP, 2)
+    assert row in page.triggered
+    assert (chunk.count, page.status[row], table.open) == (1, OrderStatus.REPLACED, 1)
 
 
 def test_an_order_is_not_confirmed_before_the_last_of_what_it_caused() -> None:

@@ -5,7 +5,7 @@ from unittest import mock
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orderd.orders import table as table_module
@@ -13,6 +13,7 @@ from orderd.orders.table import ANSWERED, IS_DONE, IS_OPEN, OrderTable, is_order
 from orderd.wire.paths import Path
 from orderd.wire.records import RECORD, RECORD_BYTES, Kind
 from orderd.wire.reports import OrderStatus
+from tests.support.scale import examples
 
 OPEN = (int(OrderStatus.NEW), int(OrderStatus.PARTIALLY_FILLED), int(OrderStatus.REPLACED))
 DONE = (*map(int, (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED)), ANSWERED)
@@ -28,6 +29,7 @@ class Row:
     notional: int = 0
     quantity: int | None = None
     forgotten: bool = False
+    said: bytes = b""
 
 
 class Both:
@@ -46,15 +48,16 @@ class Both:
         assert (record, text) == (row.record, row.text)
         row.forgotten = True
 
-    def append(self, kinds: list[bool]) -> None:
+    def append(self, shape: list[int]) -> None:
+        """A cancel for each 0, else a NEW with one extension less before it than the number says."""
         first = len(self.rows) + 1
-        records = [
-            RECORD.pack(first + i, first + i, 10, 1, 0, Kind.NEW if new else Kind.CANCEL, 0)
-            for i, new in enumerate(kinds)
-        ]
+        kinds = [kind for n in shape for kind in [Kind.EXTENSION] * (n - 1) + [Kind.NEW if n else Kind.CANCEL]]
+        records = [RECORD.pack(first + i, first + i, 10, 1, 0, kind, 0) for i, kind in enumerate(kinds)]
         assert self.table.append(b"".join(records)) == first
+        said = b""
         for i, record in enumerate(records):
-            self.rows[first + i] = Row(record)
+            self.rows[first + i] = Row(record, said=said if kinds[i] is Kind.NEW else b"")
+            said = said + record if kinds[i] is Kind.EXTENSION else b""
             if (first + i) % 3 == 0:
                 self.rows[first + i].text = b"t%d" % (first + i)
                 self.table.set_id(first + i, b"t%d" % (first + i))
@@ -103,6 +106,9 @@ class Both:
             assert page.quantity.get(at) == row.quantity
             assert unpack(page, at)[0] == order_id
             assert is_order(page, at) == (row.record[30] == Kind.NEW)
+            if is_order(page, at):
+                assert table.extensions(order_id) == row.said
+                assert page.may_be_extended(at) or not row.said
         for after in (0, len(self.rows) // 2):
             assert scanned(table, after, table.end) == [i for i in kept if i > after]
             may_trade = [i for i, row in kept.items() if i > after and row.status not in DONE]
@@ -126,7 +132,7 @@ def small_pages() -> Iterator[None]:
 
 steps = st.lists(
     st.one_of(
-        st.tuples(st.just("append"), st.lists(st.booleans(), min_size=1, max_size=11)),
+        st.tuples(st.just("append"), st.lists(st.integers(0, 5), min_size=1, max_size=11)),
         st.tuples(st.just("confirm"), st.integers(1, 9), st.sampled_from([int(OrderStatus.NEW), *DONE])),
         st.tuples(st.just("change"), st.integers(0, 40), st.sampled_from([*OPEN[1:], *DONE[:2]])),
         st.tuples(st.just("trim")),
@@ -135,6 +141,7 @@ steps = st.lists(
 )
 
 
+@settings(max_examples=examples(100))
 @given(st.integers(1, 12), steps)
 def test_rows_are_as_they_were_put_and_only_done_ones_are_forgotten(
     remembered_max: int, history: list[tuple[object, ...]]
@@ -151,7 +158,7 @@ def test_rows_are_as_they_were_put_and_only_done_ones_are_forgotten(
 
 def test_the_oldest_are_forgotten_first_and_an_old_order_that_ends_late_counts_from_then() -> None:
     both = Both(3)
-    both.append([True] * 12)
+    both.append([1] * 12)
     both.confirm(1, int(OrderStatus.NEW))
     both.confirm(8, int(OrderStatus.CANCELED))
     both.table.trim(both.confirmed_end)
@@ -161,7 +168,7 @@ def test_the_oldest_are_forgotten_first_and_an_old_order_that_ends_late_counts_f
     assert both.table.remembers(1), "it has only just ended"
     assert [i for i, row in both.rows.items() if row.forgotten] == [2, 3, 4, 5, 6, 7]
     both.confirm(3, int(OrderStatus.CANCELED))
-    both.append([True] * 8)
+    both.append([1] * 8)
     both.confirm(8, int(OrderStatus.CANCELED))
     both.table.trim(both.confirmed_end)
     assert not both.table.remembers(1)
@@ -170,7 +177,7 @@ def test_the_oldest_are_forgotten_first_and_an_old_order_that_ends_late_counts_f
 
 def test_a_row_that_leaves_while_a_scan_waits_is_left_out() -> None:
     both = Both(1)
-    both.append([True] * 16)
+    both.append([1] * 16)
     both.confirm(16, int(OrderStatus.NEW))
     for _ in range(10):
         both.change(3, int(OrderStatus.CANCELED))
@@ -179,7 +186,7 @@ def test_a_row_that_leaves_while_a_scan_waits_is_left_out() -> None:
     first = next(scan)[1]
     for _ in range(3):
         both.change(0, int(OrderStatus.CANCELED))
-    both.append([True] * 9)
+    both.append([1] * 9)
     both.confirm(9, int(OrderStatus.CANCELED))
     both.table.trim(both.confirmed_end)
     rest = [(i, page.record(row)) for page, rows in scan for i, row in rows]
@@ -189,7 +196,7 @@ def test_a_row_that_leaves_while_a_scan_waits_is_left_out() -> None:
 
 def test_records_and_ids_of_a_run_across_pages() -> None:
     both = Both(100)
-    both.append([True] * 10)
+    both.append([1] * 10)
     assert both.table.records(3, 6) == b"".join(both.rows[i].record for i in range(3, 9))
     assert both.table.text_ids(3, 6) == [both.rows[i].text for i in range(3, 9)]
     plain = OrderTable(10, lambda *_: None)

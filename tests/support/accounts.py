@@ -94,6 +94,9 @@ def _take(account: Account, pairs: Pairs) -> None:
             f"order {order_id}: {pairs}"
         )
         order.done = order.leaves == 0
+    elif kind == "TRIGGERED":
+        assert not order.cum, f"order {order_id}: {pairs}"
+        assert order.leaves == int(pairs["leaves_qty"]), f"order {order_id}: {pairs}"
     elif kind == "REPLACED":
         assert order.cum == int(pairs["cum_qty"]), f"order {order_id}: {pairs}"
         order.leaves = int(pairs["leaves_qty"])

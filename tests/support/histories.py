@@ -7,22 +7,35 @@ from hypothesis import strategies as st
 from orderd.intake import render
 from orderd.orders.desk import Desk
 from orderd.orders.table import is_order
-from orderd.wire.records import RECORD, Kind
+from orderd.wire.extensions import numbered, pack
+from orderd.wire.records import RECORD, STP_SHIFT, TIF_SHIFT, Attribute, Kind, TimeInForce
 from tests.support.site import SESSION, Client, Site, pairs_of, site_settings
 
 IDS = [b"a", b"b", b"c", b"7", b"8", b"100"]
 NUMBERS = [b"%d" % number for number in range(100, 200)]
-SHAPES = st.lists(st.sampled_from("NNNNNNCCRRM"), min_size=1, max_size=25)
+SHAPES = st.lists(st.sampled_from("NNNNNNXXCCRRM"), min_size=1, max_size=25)
+SAID = (
+    (Attribute.TRIGGER, 2),
+    (Attribute.DISPLAY, 1),
+    (Attribute.MINIMUM, 2),
+    (Attribute.EXPIRY, 2_000_000_000_000_000_000),
+)
 
 
 def batch_of(first: int, shape: list[str]) -> bytes:
     """Records: each ``N`` is a NEW with the next number, ``C`` a cancel and ``R`` a replace of the one before.
 
-    ``M`` is a mass cancel of a side or of all.
+    ``X`` is a NEW too, with extensions before it; ``M`` is a mass cancel of a side or of all.
     """
     out, number = b"", first
     for i, kind in enumerate(shape):
-        if kind == "N":
+        if kind == "X":
+            said = SAID[i % 4]
+            extensions = pack(1, [said, (Attribute.DISPLAY, 1)] if i % 4 == 3 else [said])
+            flags = i % 2 | (TimeInForce.GTD << TIF_SHIFT if i % 4 == 3 else i % 3 << STP_SHIFT)
+            out += numbered(extensions, number) + RECORD.pack(number, 1 + i % 3, 3, 1, 0, Kind.NEW, flags)
+            number += 1
+        elif kind == "N":
             out += RECORD.pack(number, 1 + i % 4, 1 + i % 3, 1, 0, Kind.NEW, i % 2)
             number += 1
         elif kind == "C":
@@ -142,6 +155,19 @@ words = st.one_of(
         st.just("ORDER.NEW"), st.sampled_from(IDS), st.just("AAPL"), st.sampled_from(["BUY", "SELL"]),
         st.just(2), st.just("LIMIT"), st.just("0.02"), st.just("MAXAGE"), st.sampled_from([1, 200, 5000]),
         st.just("MODE"), st.sampled_from(["sync", "fire-and-forget"]),
+    ),
+    st.builds(
+        lambda head, options: (*head, *options),
+        st.tuples(
+            st.just("ORDER.NEW"), st.sampled_from(IDS), st.just("AAPL"), st.sampled_from(["BUY", "SELL"]),
+            st.integers(2, 3), st.just("LIMIT"), st.sampled_from(["0.01", "0.02", "0.03"]),
+        ),
+        st.sampled_from([
+            ("POSTONLY",), ("STP", "CANCEL_OLDEST"), ("STOP", "0.02"), ("DISPLAY", 1), ("MINQTY", 2, "TIF", "IOC"),
+            ("STOP", "0.02", "DISPLAY", 1, "STP", "CANCEL_BOTH"),
+            ("GTD", "2033-05-18T03:33:20Z", "MINQTY", 1, "DISPLAY", 2),
+            ("DISPLAY", 2, "MAXAGE", 200, "MODE", "fire-and-forget"), ("STOP", "0.03", "MODE", "fire-and-forget"),
+        ]),
     ),
     st.tuples(st.just("ORDER.MASSCANCEL"), st.just("SIDE"), st.sampled_from(["BUY", "SELL"])),
     st.tuples(st.just("TRADING"), st.sampled_from(["ACTIVE", "ACTIVE", "HALTED"])),

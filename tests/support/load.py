@@ -21,6 +21,14 @@ from tests.support.resp_client import RespClient, RespError, Word, pack
 RECORD: Final = struct.Struct("<QqQIHBB")
 FAR_PRICES: Final = ("1.00", "1.01", "1.02", "1.03", "1.04")
 TRADING_PRICE: Final = "10.00"
+OPTIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (),
+    (),
+    ("TIF", "GTC"),
+    ("GTD", "2199-11-23T17:00:00Z"),
+    ("GTD", "7252000000000", "STP", "NONE"),
+)
+"""Such as change nothing about what an order does here; some travel as records of their own."""
 RECONNECT_S: Final = 60.0
 BATCH_RECORDS: Final = 20
 NUMBERS_OF_A_CLIENT: Final = 10**9
@@ -104,7 +112,8 @@ class Load(threading.Thread):
         else:
             side, price = "BUY", self._random.choice(FAR_PRICES)
             self._resting.append(self._place(name, price))
-        return _Sent(("ORDER.NEW", name, "AAPL", side, self._random.randint(1, 9), "LIMIT", price, *mode), (name,))
+        order = ("ORDER.NEW", name, "AAPL", side, self._random.randint(1, 9), "LIMIT", price)
+        return _Sent((*order, *self._random.choice(OPTIONS), *mode), (name,))
 
     def _id(self) -> str:
         self._ids += 1

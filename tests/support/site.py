@@ -5,7 +5,6 @@ of commits. Nothing happens but in :meth:`Site.pump` (until nothing moves any mo
 """
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 import attrs
@@ -22,12 +21,14 @@ from orderd.intake.access import Peer
 from orderd.intake.intake import Connection
 from orderd.intake.pending import Unfinished
 from orderd.link.report_intake import Delivery
-from orderd.live import SettingsOwner, batching_settings
+from orderd.live import SettingsOwner, batching_settings, share_settings
+from orderd.orders.archive import ArchiveReader
 from orderd.orders.entries import Entry
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.runtime.settings import SettingsError
 from orderd.wire.errors import WireError
 from orderd.wire.paths import Path
+from tests.support.archive import MemoryArchive
 from tests.support.channels import no_channel
 
 SESSION = 0x5E55
@@ -43,6 +44,7 @@ def site_settings(
     mode: str = "sync",
     instruments: Sequence[Instrument] = INSTRUMENTS,
     executions_kept: int = 2_000_000,
+    executions_in_memory: int = 200_000,
     batch: dict[str, Any] | None = None,
     other: dict[str, Any] | None = None,
     **limits: int,
@@ -52,7 +54,7 @@ def site_settings(
         mode=mode,  # type: ignore[arg-type]
         instrument=tuple(instruments),
         limits=LimitSettings(**limits),
-        executions=ExecutionSettings(executions_kept),
+        executions=ExecutionSettings(executions_kept, executions_in_memory),
         batch=BatchSettings(**(batch or {})),
         **{"engine": EngineSettings(transport="udp-only"), **(other or {})},
     )
@@ -237,6 +239,7 @@ class Site:
         self._under_way = None
         settings = self.settings
         self.owner = SettingsOwner(settings, self)
+        self.archive = MemoryArchive(self.journal, SESSION)
         self.gateway = Gateway(
             gateway_settings(settings),
             self.owner.in_force,
@@ -247,10 +250,14 @@ class Site:
             ask_book=self._ask_book,
             monotonic=self.monotonic,
             time_ns=self.time_ns,
+            journal_location=lambda: self.archive.location,
+            read_archive=self.archive.ask,
         )
         nonce = 1000 + len(self.journal)
-        self.journal.append(self.gateway.restore(chain.from_iterable(self.journal), nonce))
+        self.journal.append(self.gateway.restore(self.archive.replay(), nonce))
         self.desk, self.intake = self.gateway.desk, self.gateway.intake
+        assert self.desk.executions.index is not None
+        self.archive.reader = ArchiveReader(SESSION, self.desk.executions.index, self.desk.table)
         self.socket = MemorySocket(self.engine)
         self.dispatcher = Dispatcher(
             self.gateway.open_link(SESSION, nonce, b""),
@@ -259,6 +266,7 @@ class Site:
             Owner(self.gateway.release, self._deliver, self.gateway.connected),
         )
         self.owner.on_change(self._apply)
+        self.gateway.withdraw_at_start()
         self.pump()
 
     def connect(self, peer: Peer = ROOT) -> Client:
@@ -276,7 +284,7 @@ class Site:
         return self.file
 
     def _apply(self, old: Settings, new: Settings) -> None:
-        self.gateway.apply(self.owner.in_force, batching_settings(new))
+        self.gateway.apply(self.owner.in_force, batching_settings(new), share_settings(new))
         self.dispatcher.flush(self.now)
 
     # --- what happens -------------------------------------------------------------------------------------------------
@@ -286,7 +294,10 @@ class Site:
         for _ in range(STEPS_MAX):
             if self.reads_settings:
                 self.owner.reload_if_asked()
-            moved = self._commit()
+            self.intake.fire_silent(self.now)
+            while self.gateway.withdraw():
+                pass
+            moved = self._commit() or self.archive.answer()
             self.dispatcher.flush(self.now)
             for address, datagram in self.engine.round(self.now_ns):
                 if address is self.socket:
@@ -295,7 +306,7 @@ class Site:
                 self.dispatcher.udp.receive()
                 moved = True
             self.intake.wake(self.now)
-            if not moved and self.intake.wait_list.next_deadline() > self.now:
+            if not moved and self.intake.next_deadline() > self.now:
                 return
         raise AssertionError("something spins")
 
@@ -303,7 +314,7 @@ class Site:
         """Let time pass, from one timer to the next."""
         end = self.now + seconds
         for _ in range(STEPS_MAX):
-            wake_at = min(self.dispatcher._wake_at(), self.intake.wait_list.next_deadline())
+            wake_at = min(self.dispatcher._wake_at(), self.intake.next_deadline())
             if wake_at > end:
                 self.now = end
                 self.pump()
@@ -333,6 +344,7 @@ class Site:
             self.journal.append(self._under_way)
             self._under_way = None
             self.writer.commits += 1
+            self.archive.note_commit()
             self.gateway.committed()
 
     def _deliver(self, deliveries: list[Delivery], path: Path) -> None:

@@ -78,6 +78,7 @@ class Demo:
         self._symbols = sorted({client.symbol for client in self.state.clients})
         self._directory = directory
         self._socket = directory / "orderd.sock"
+        self.state.socket = str(self._socket)
         self._log = directory / "orderd.log"
         self._command = daemon
         self._daemon: subprocess.Popen[bytes] | None = None
@@ -230,6 +231,8 @@ def run(demo: Demo, *, duration_s: float | None, quiet: bool) -> None:
     shown_s = 0.0
     try:
         demo.start()
+        if not live and not quiet:
+            click.echo(f"socket: {demo.state.socket}")
         with Live(console=console, refresh_per_second=4, transient=True) if live else contextlib.nullcontext() as view:
             while duration_s is None or demo.state.seconds < duration_s:
                 time.sleep(

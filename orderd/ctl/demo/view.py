@@ -40,6 +40,8 @@ class State:
     clients: Sequence[ClientState] = ()
     info: Mapping[str, str] = attrs.Factory(dict)
     books: Sequence[Mapping[str, Any]] = ()
+    socket: str = ""
+    """Where the daemon listens, for programs that join in."""
 
     def total(self, key: str) -> int:
         """A number of all accounts."""
@@ -68,6 +70,7 @@ def view(state: State, width: int) -> Group:
     head.add_column(style="bold")
     head.add_column()
     transport = info.get("transport_state", "?")
+    head.add_row("socket", Text(state.socket, overflow="fold"))
     head.add_row("transport", Text(transport, style="green" if transport == "UDP_ENABLED" else "yellow"))
     head.add_row("confirmed over", _path(info))
     orders = (f"{name} {info.get('orders_' + name, '?')}" for name in ("open", "queued", "unconfirmed"))
