@@ -73,21 +73,21 @@ def _alone(checks: RiskChecks, orders: list[tuple[int, int, int, int, int]]) -> 
     now = 100.0
     for account, instrument, side, price, quantity in orders:
         checks.check_new(account, instrument, side, price, quantity, 0, now)
-        checks.took_new(account, instrument, side, price, quantity, now)
+        checks.took_new(1, account, instrument, side, price, quantity, now)
         now += 1e-5
 
 
 def _in_batches(checks: RiskChecks, batches: list[bytes]) -> None:
-    now, row = 100.0, 1
+    now = 100.0
     for records in batches:
-        flow = _added_up(records, detailed=not checks.asks_nothing)
-        check_batch(checks, records, flow, row, now)
-        checks.took_batch(records, flow, row, now)
+        flow = None if checks.asks_nothing else _added_up(records)
+        check_batch(checks, records, flow, 1, now)
+        checks.took_batch(records, flow, 1, now)
         now += 1e-2
 
 
-def _added_up(records: bytes, *, detailed: bool) -> Flow:
-    steps = flow_in_steps(records, detailed=detailed)
+def _added_up(records: bytes) -> Flow:
+    steps = flow_in_steps(records)
     while True:
         try:
             next(steps)

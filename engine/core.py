@@ -136,7 +136,8 @@ class EngineCore:
         elif isinstance(entry, CancelAllInput):
             self._last_time_ns = entry.time_ns
             participant = self._participant_of(entry.session)
-            self.matcher.cancel_session(participant.orders, Reason(entry.reason), entry.time_ns)
+            for _ in self.matcher.cancel_session(participant.orders, Reason(entry.reason), entry.time_ns):
+                pass
         elif isinstance(entry, InstrumentInput):
             self._journaled_instruments[entry.id] = entry
             self.matcher.add_instrument(entry.id)
@@ -259,7 +260,7 @@ class EngineCore:
             self._active[session.id] = self._participants[session.id]
         self.matcher.touched.clear()
         for participant in self._active.values():
-            self._bound_reports(participant, time_ns)
+            yield from self._bound_reports(participant, time_ns)
             self._reserve(participant)
             if participant.receiver.log.acknowledged - participant.acknowledged > ACKNOWLEDGED_STEP:
                 self._acknowledging[participant.receiver.session] = participant
@@ -290,13 +291,13 @@ class EngineCore:
         self._requests.clear()
         return out
 
-    def _bound_reports(self, participant: _Participant, time_ns: int) -> None:
+    def _bound_reports(self, participant: _Participant, time_ns: int) -> Iterator[None]:
         receiver = participant.receiver
         if len(receiver.log) < self._limits.reports_max or not participant.orders.live:
             return
         entry = CancelAllInput(time_ns, receiver.session, Reason.REPORTS_FULL)
         self._entries.append(entry.encode())
-        self.matcher.cancel_session(participant.orders, Reason.REPORTS_FULL, time_ns)
+        yield from self.matcher.cancel_session(participant.orders, Reason.REPORTS_FULL, time_ns)
         self.matcher.touched.clear()
 
     def _journal_acknowledgements(self) -> None:

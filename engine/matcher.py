@@ -34,7 +34,7 @@ from engine.expiries import EXPIRE_STEP, Expiries, expire, expire_day_orders, is
 from engine.extensions import extend
 from engine.levels import remove
 from engine.markets import OPEN_MARKET, MarketRules
-from engine.mass_cancel import mass_cancel
+from engine.mass_cancel import cancel_all, mass_cancel
 from engine.orders import Fields, Order, Session
 from engine.outcomes import refuse, tell_canceled
 from engine.replacing import replace
@@ -254,14 +254,14 @@ class Matcher:
 
     # --- what the engine does by itself -------------------------------------------------------------------------------
 
-    def cancel_session(self, session: Session, reason: Reason, now_ns: int) -> None:
-        """Cancel all live orders of ``session``, oldest first. No input of it asked for this: input 0, never final."""
-        for order in session.live.values():
-            remove(order)
-            tell_canceled(order, reason, 0, 0, now_ns)
+    def cancel_session(self, session: Session, reason: Reason, now_ns: int) -> Iterator[None]:
+        """Cancel all live orders of ``session``, oldest first, in steps.
+
+        No input of it asked for this: each has CANCELED, input 0, never final.
+        """
         if session.live:
-            session.live.clear()
             self.touched[session] = None
+            yield from cancel_all(session, reason, now_ns)
 
     @property
     def next_expiry_ns(self) -> int | None:

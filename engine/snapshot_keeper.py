@@ -40,7 +40,7 @@ class ChildFailed(Exception):
 def child_command(directory: str, position: Position) -> list[str]:
     """Makes the snapshot at ``position``; ends when its standard input does."""
     words = ["snapshot", "--directory", directory, "--before", str(position.index), "--child"]
-    return [sys.executable, "-m", "engine", *words]
+    return [sys.executable, "-P", "-m", "engine", *words]
 
 
 class SnapshotKeeper:

@@ -16,6 +16,7 @@ import json
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -29,6 +30,8 @@ from orderd.journal.segment import segment_name
 from orderd.journal.snapshots import write_snapshot
 
 NICENESS: Final = 19
+OOM_SCORE: Final = 1000
+"""Where memory runs out the kernel kills the highest first (proc(5), oom_score_adj): never the engine for this."""
 
 
 @attrs.frozen
@@ -94,6 +97,8 @@ def be_humble() -> None:
     # A unit may forbid even this; then it is as it is.
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     # Orders make no cycles, and the collector would walk all of them again and again.
     gc.disable()
 

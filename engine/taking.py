@@ -27,7 +27,7 @@ GUARDED_STEP: Final = 128
 """Orders that an order with self-trade prevention meets between two yields: well below a millisecond."""
 PAUSE_STEP: Final = 256
 """Trades, and other things of their size, after which the caller is let go for a moment."""
-SCAN_STEP: Final = 4096
+SCAN_STEP: Final = 2048
 """Levels or orders that are counted between two yields."""
 SURE_LEVELS: Final = 16
 """Levels that are counted at once."""

@@ -29,8 +29,13 @@ def run(orderd: "redis.Redis", symbol: str, price: str) -> None:
         # The first word of an error says what to do: docs/COMMANDS.md.
         print(f"refused: {reply}" if isinstance(reply, redis.ResponseError) else f"now {reply['status']}")
 
-    for exec_id, execution in orderd.execute_command("EXEC.READ", first_id):
-        print(f"execution {exec_id}: {execution['exec_type']} {execution['cl_ord_id']}")
+    # The stream is everybody's, and comes in pages; each page begins behind the last id of the one before.
+    after = first_id
+    while page := orderd.execute_command("EXEC.READ", after, "COUNT", 250):
+        for exec_id, execution in page:
+            if execution["cl_ord_id"] == order_id:
+                print(f"execution {exec_id}: {execution['exec_type']}, {execution['leaves_qty']} left")
+            after = exec_id
 
 
 def main() -> None:

@@ -230,6 +230,9 @@ class Daemon:
         timeout = self.settings.shutdown_timeout_ms / 1000
         with trio.move_on_after(timeout):
             self._listener.stop_reading()
+            while not self.gateway.intake.turns.is_free:
+                # A transaction that was begun is handed over whole, and some of it may be guarded.
+                await trio.lowlevel.checkpoint()
             # No connection survives this: what is guarded is cancelled; what there is no room for, at the next start.
             self.gateway.intake.hang_up_all()
             while self.gateway.withdraw():

@@ -96,7 +96,7 @@ class EmbeddedEngine:
     async def _run_once(self) -> int:
         fds = (self.udp.fileno(), self.grpc.fileno())
         command = [
-            sys.executable, "-m", "engine", "run", "--embedded", "--config", str(self.directory / "engine.toml"),
+            sys.executable, "-P", "-m", "engine", "run", "--embedded", "--config", str(self.directory / "engine.toml"),
             "--udp-fd", str(fds[0]), "--grpc-fd", str(fds[1]),
         ]  # fmt: skip
         # A session of its own: a Ctrl-C at the terminal is for orderd, which stops the child when it is drained.

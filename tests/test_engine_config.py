@@ -1,18 +1,20 @@
 """The engine's settings have the documented defaults, and its journal is never orderd's by mistake."""
 
 import re
+import tomllib
 from datetime import UTC, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import attrs
 import pytest
 
 from engine import config
-from engine.config import EngineSettings, default_settings, load_settings
+from engine.config import EngineSettings, Market, default_settings, load_settings
 from engine.day_end import DayEnd
 from engine.markets import OPEN_MARKET, MarketRules
 from orderd.runtime.instruments import Instrument
-from orderd.runtime.settings import SettingsError, flatten
+from orderd.runtime.settings import SettingsError, flatten, is_reloadable
 
 CONFIGS = Path(__file__).parent.parent / "config"
 AAPL = Instrument("AAPL", 1, "0.01", "1")
@@ -29,11 +31,31 @@ def refusal(*overrides: str) -> str:
     return str(caught.value)
 
 
+def uncommented_market() -> str:
+    """The annotated file with its example of a market in force."""
+    before, heading, example = (CONFIGS / "engine.toml").read_text().partition("# [[market]]\n")
+    assert heading
+    return before + "[[market]]\n" + re.sub(r"^# (\w+ = )", r"\1", example, flags=re.MULTILINE)
+
+
 def test_the_annotated_file_names_every_key_with_its_default() -> None:
     assert load_settings(CONFIGS / "engine.toml", (), {}) == EngineSettings(instrument=(AAPL,))
-    text = (CONFIGS / "engine.toml").read_text()
-    for key in flatten(EngineSettings(instrument=(AAPL,))):
-        assert re.search(rf"^(# )?\[*{re.escape(key.rpartition('.')[2])}\b", text, re.MULTILINE), key
+    document = tomllib.loads(uncommented_market())
+    sections = {name: value for name, value in document.items() if isinstance(value, dict)}
+    keys = (document.keys() - sections.keys()) | {f"{name}.{key}" for name in sections for key in sections[name]}
+    assert keys == set(flatten(EngineSettings(instrument=(AAPL,))))
+
+
+def test_the_table_of_a_market_in_the_annotated_file_names_every_key_with_its_default() -> None:
+    (table,) = tomllib.loads(uncommented_market())["market"]
+    assert table == attrs.asdict(Market("AAPL"))
+
+
+def test_only_markets_may_change_on_a_reload() -> None:
+    keys = flatten(EngineSettings(instrument=(AAPL,)))
+    assert [key for key in keys if is_reloadable(EngineSettings, key)] == ["market"]
+    marked = [line for line in (CONFIGS / "engine.toml").read_text().splitlines() if line.startswith("# (r) ")]
+    assert len(marked) == 1 and "market" in marked[0]
 
 
 def test_without_a_file_nothing_needs_root() -> None:

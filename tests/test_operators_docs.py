@@ -69,7 +69,7 @@ def test_each_command_that_is_told_exists_with_its_options(line: str) -> None:
     assert {word for word in words if word.startswith("--")} <= known
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/OPERATIONS.md", "docs/SETTINGS.md", "docs/ORDERCTL.md", "docs/CLIENT.md"])
+@pytest.mark.parametrize("name", ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))])
 def test_links_lead_to_files_and_headings_that_exist(name: str) -> None:
     path = ROOT / name
     for target in re.findall(r"\]\((?!https?:)([^)]*)\)", path.read_text()):

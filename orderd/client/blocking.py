@@ -25,8 +25,9 @@ class Client:
     which the daemon knows it for what it is: it happens once. All methods raise
     :class:`orderd.client.errors.ClientError`; :class:`orderd.client.errors.Refused` says that nothing was taken.
 
-    Threads may share a client; their requests take turns. ``id_prefix`` begins the ids made here and must be one that
-    no other client uses, nor this program after a restart; the default is random.
+    Threads may share a client; their requests take turns. A child process may go on with it: it has a connection and
+    ids of its own there. ``id_prefix`` begins the ids made here and must be one that no other client uses, nor this
+    program after a restart; the default is random.
     """
 
     def __init__(
@@ -302,6 +303,7 @@ class Executions:
 
     def _fetch(self, block_ms: int | None) -> None:
         newest = 0
-        if self._place.asks_info:
-            newest = stream.last_id(self._line.call(requests.info("executions")))
+        if self._place.asks_info(self._line.connections):
+            info = self._line.call(requests.info("executions"))
+            newest = self._place.take_info(info, self._line.connections)
         self._page = self._place.check(self._line.call(self._place.ask(block_ms)), newest)[::-1]

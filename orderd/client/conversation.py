@@ -138,6 +138,12 @@ class Conversation:
     def _new_reader() -> Any:
         return hiredis.Reader(encoding="utf-8", errors="backslashreplace", replyError=refusal, notEnoughData=_NOTHING)  # type: ignore[call-overload, unused-ignore]
 
+    def anew(self) -> "Conversation":
+        """One of which nothing was said yet, with the same greeting."""
+        other = Conversation(timeout_s=self._timeout_s)
+        other._greeting = dict(self._greeting)
+        return other
+
     # --- asking -------------------------------------------------------------------------------------------------------
 
     @property

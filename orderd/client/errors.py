@@ -86,7 +86,10 @@ class Unavailable(Refused):
 
 
 class Trimmed(Refused):
-    """The executions at that position are gone. ``first_id`` is the first one that is kept."""
+    """The executions at that position are gone, or it is one that this daemon never reached, having another journal.
+
+    ``first_id`` is the first one that is kept.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

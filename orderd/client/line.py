@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from orderd.client.conversation import CHUNK_BYTES, Backoff, Conversation, HungUp, Ticket, unsent
 from orderd.client.errors import ProtocolViolation
+from orderd.client.forks import tell_of_forks
 from orderd.client.requests import Request
 from orderd.client.settings import Settings
 
@@ -33,7 +34,7 @@ class Line:
         self._pause_until = 0.0
         self._problem = ""
         self._lock = threading.Lock()
-        self._pid = os.getpid()
+        tell_of_forks(self)
 
     @property
     def connections(self) -> int:
@@ -57,7 +58,6 @@ class Line:
     def exchange(self, requests: Iterable[Request[T]]) -> list[Ticket[T]]:
         """Sends requests back to back, a bounded number unanswered at once. All tickets are settled, in order."""
         with self._lock:
-            self._leave_parent()
             try:
                 return self._exchange(iter(requests))
             except BaseException:
@@ -159,8 +159,9 @@ class Line:
         self._problem = reason
         self._pause_until = time.monotonic() + self._backoff.after(self._conversation.answered)
 
-    def _leave_parent(self) -> None:
-        """In a child process the connection is the parent's: two that read from it would each hear half."""
-        if self._pid != os.getpid():
-            self._pid = os.getpid()
-            self._hang_up("another process has the connection")
+    def forked(self) -> None:
+        """See :class:`orderd.client.forks.Forkable`. The next request connects, and is greeted as before."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket, self._poll = None, select.poll()
+        self._conversation, self._lock = self._conversation.anew(), threading.Lock()

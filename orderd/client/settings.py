@@ -9,6 +9,7 @@ from typing import Final
 
 import attrs
 
+from orderd.client.forks import tell_of_forks
 from orderd.runtime.places import runtime_directory
 
 SYSTEM_SOCKET: Final = Path("/run/orderd/orderd.sock")
@@ -44,12 +45,21 @@ class Settings:
 
 
 class Ids:
-    """Ids that are used nowhere else: a random beginning for each client, and a number."""
+    """Ids that are used nowhere else: a random beginning for each client, and a number.
+
+    With a ``prefix`` that is the beginning; in child processes there is something random behind it.
+    """
 
     def __init__(self, prefix: str | None = None) -> None:
+        self._given = prefix
         self._prefix = secrets.token_hex(8) if prefix is None else prefix
         self._numbers = count(1)
+        tell_of_forks(self)
 
     def new(self) -> str:
         """Another one. Not a plain decimal, which would be the name of an order in a batch."""
         return f"{self._prefix}-{next(self._numbers)}"
+
+    def forked(self) -> None:
+        """See :class:`orderd.client.forks.Forkable`: the parent counts on, too."""
+        self._prefix = secrets.token_hex(8) if self._given is None else f"{self._given}-{secrets.token_hex(4)}"

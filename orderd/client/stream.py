@@ -1,13 +1,13 @@
 """A place in the stream of executions, and orders rebuilt where the stream no longer reaches back. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
 from orderd.client import requests
-from orderd.client.errors import ProtocolViolation
+from orderd.client.errors import ProtocolViolation, Trimmed
 from orderd.client.replies import Execution, Order
 from orderd.client.requests import Request
 from orderd.client.values import ExecType, Side, Status
@@ -79,10 +79,27 @@ class Place:
     def __init__(self, after: int, account: int | None = None) -> None:
         self.exec_id = after
         """The last execution that was told; 0: from the first one that is kept."""
-        self.asks_info = False
-        """Whether INFO is to be asked first: of one account there may be nothing for long, and a place must not stay
-        behind until it is gone."""
         self._account = account
+        self._found_nothing = False
+        self._connections = -1
+        """That had been made when it was last known that the place exists."""
+
+    def asks_info(self, connections: int) -> bool:
+        """Whether INFO is to be asked first, ``connections`` having been made so far.
+
+        Of one account there may be nothing for long, and a place must not stay behind until it is gone. And behind
+        another connection may be a daemon with another journal, which never came as far.
+        """
+        return self._found_nothing or (self.exec_id > 0 and connections != self._connections)
+
+    def take_info(self, info: Mapping[str, str], connections: int) -> int:
+        """What INFO said: the last execution that there is. Raises :class:`Trimmed` for a place behind that."""
+        newest = last_id(info)
+        if self.exec_id > newest:
+            first = info.get("executions_first_id", "")
+            raise Trimmed(f"TRIMMED {first} execution {self.exec_id} is behind the last one, {newest}")
+        self._connections = connections
+        return newest
 
     def ask(self, block_ms: int | None) -> Request[list[Execution]]:
         """What comes next; ``block_ms`` None: only what is there already."""
@@ -99,7 +116,7 @@ class Place:
         ``newest`` is the last execution that there was, of any account, before it was asked for.
         """
         before = self.exec_id
-        self.asks_info = not page and self._account is not None
+        self._found_nothing = not page and self._account is not None
         if not page:
             self.exec_id = max(before, newest)
         for execution in page:
@@ -111,7 +128,7 @@ class Place:
         return page
 
 
-def last_id(info: Any) -> int:
+def last_id(info: Mapping[str, str]) -> int:
     """The newest execution's id by INFO."""
     text = info.get("executions_last_id", "")
     if not (text.isascii() and text.isdigit()):

@@ -61,8 +61,14 @@ class TrioClient:
         """Hangs up. Orders live on, unless :meth:`cancel_on_disconnect` is on."""
         assert self._nursery is not None and self._manager is not None, "it was entered"
         self._nursery.cancel_scope.cancel()
+        self._nursery = None
         # An error of the block goes its way as it is: it is not one of these tasks.
         await self._manager.__aexit__(None, None, None)
+
+    def _tasks(self) -> trio.Nursery:
+        if self._nursery is None:
+            raise RuntimeError("a TrioClient is of use only within `async with`")
+        return self._nursery
 
     @property
     def connections(self) -> int:
@@ -71,10 +77,12 @@ class TrioClient:
 
     async def call(self, request: Request[T]) -> T:
         """The result of a request of :mod:`orderd.client.requests`."""
+        self._tasks()
         return await self._line.call(request)
 
     async def call_many(self, many: Iterable[Request[T]]) -> list[T | ClientError]:
         """The results in order, errors among them as values. The requests travel together."""
+        self._tasks()
         return await self._line.call_many(list(many))
 
     async def command(self, *words: object) -> Any:
@@ -209,8 +217,7 @@ class TrioClient:
             await self.call(requests.settled_executions())
             after = stream.last_id(await self.info("executions"))
         line = TrioLine(self._settings)
-        assert self._nursery is not None, "it was entered"
-        self._nursery.start_soon(line.run)
+        self._tasks().start_soon(line.run)
         return TrioExecutions(line, stream.Place(after, account))
 
     async def rebuild(self, *, account: int | None = None) -> stream.OpenOrders:
@@ -315,8 +322,9 @@ class TrioExecutions:
 
     async def _fetch(self, block_ms: int | None) -> None:
         newest = 0
-        if self._place.asks_info:
-            newest = stream.last_id(await self._line.call(requests.info("executions")))
+        if self._place.asks_info(self._line.connections):
+            info = await self._line.call(requests.info("executions"))
+            newest = self._place.take_info(info, self._line.connections)
         try:
             page = await self._line.call(self._place.ask(block_ms))
         except trio.Cancelled:

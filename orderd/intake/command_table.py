@@ -40,6 +40,19 @@ class Command:
     asks_with: bytes = b""
     """A form whose first argument is this word only asks, too."""
 
+    may_close: bool = attrs.field(init=False)
+    """Whether a client may be closed by it."""
+    takes_turns: bool = attrs.field(init=False)
+    """Whether it may place something, and so waits while others have their turn."""
+
+    @may_close.default
+    def _closes(self) -> bool:
+        return self.name in ("CLIENT KILL", "EXEC")
+
+    @takes_turns.default
+    def _places(self) -> bool:
+        return self.role is Role.TRADE or self.name == "EXEC"
+
     def role_for(self, args: list[bytes]) -> Role:
         """What a connection must be allowed to do for this command with these words behind its name."""
         if not args or self.role_with_arguments is None or args[0].upper() == self.asks_with:

@@ -134,7 +134,11 @@ class Intake:
     def hang_up_all(self) -> None:
         """The daemon comes to its end, and no connection survives that."""
         for client in self._clients.values():
-            self.guarding.end(client)
+            if client.is_busy and client.owner.guard is not None:
+                # What it places still is in a guard that ends with its reading.
+                self.guarding.fire(client)
+            else:
+                self.guarding.end(client)
 
     def update_roles(self) -> None:
         """The rules of access changed: they hold for those who are connected, too."""
@@ -308,27 +312,30 @@ class Intake:
         client.commands += 1
         self.commands_total += 1
         found = TABLE.find(request)
-        args = request[found[1] :] if found is not None else []
-        objection = _objection(found, request) or (not_permitted(found[0], args, client.role) if found else None)
-        queueing = client.transaction
-        if objection is not None or found is None:
-            client.transaction_failed = queueing is not None
-            client.waiter.add(objection or b"")
-        elif queueing is not None and not found[0].immediate:
-            client.waiter.add(self._queue(client, found[0], args, request))
+        if found is None or not found[0].takes(len(request)):
+            return self._refuse(client, _objection(found, request))
+        command, args = found[0], request[found[1] :]
+        objection = not_permitted(command, args, client.role)
+        if objection is not None:
+            return self._refuse(client, objection)
+        if client.transaction is not None and not command.immediate:
+            client.waiter.add(self._queue(client, command, args, request))
         else:
-            self._kill = self._kill or found[0].name in ("CLIENT KILL", "EXEC")
-            client.has_told_much = found[0].group == ONE_AT_A_TIME
-            if (found[0].role is Role.TRADE or found[0].name == "EXEC") and (
-                not self.turns.is_free or self._is_ahead(client, context.now)
-            ):
-                return self._later(context, found[0], args)
-            outcome = run(context, found[0], args)
+            if command.may_close:
+                self._kill = True
+            client.has_told_much = command.group == ONE_AT_A_TIME
+            if command.takes_turns and (not self.turns.is_free or self._is_ahead(client, context.now)):
+                return self._later(context, command, args)
+            outcome = run(context, command, args)
             if not isinstance(outcome, list):
-                return self._in_turns(client, found[0], outcome)
+                return self._in_turns(client, command, outcome)
             for reply in outcome:
                 client.waiter.add(reply)
         return None
+
+    def _refuse(self, client: Client, objection: bytes) -> None:
+        client.transaction_failed = client.transaction is not None
+        client.waiter.add(objection)
 
     def _later(self, context: Context, command: Command, args: list[bytes]) -> Turned:
         """Do ``command`` when it is its client's turn, and nobody's piece is being handed over."""
@@ -344,9 +351,9 @@ class Intake:
 
     def _is_ahead(self, client: Client, now: float) -> bool:
         """Whether it has to let others go first; not while the engine is away, as nothing would change."""
-        if client.gave_up_at == self.confirmed:
-            return False
         desk = self._services.desk
+        if not desk.shares.others_trade(client.owner, now) or client.gave_up_at == self.confirmed:
+            return False
         return desk.shares.is_ahead(client.owner, desk.outcomes.confirmed_end, now) and self._services.is_confirming()
 
     def _in_turns(self, client: Client, command: Command, steps: Steps) -> Turned:
@@ -381,13 +388,10 @@ class Intake:
         return replies.error("LIMIT", bound)
 
 
-def _objection(found: tuple[Command, int] | None, request: list[bytes]) -> bytes | None:
+def _objection(found: tuple[Command, int] | None, request: list[bytes]) -> bytes:
     """Why a request is none of the commands that exist."""
     if found is None:
         if request[0].upper() == b"WATCH":
             return replies.error("ERR", "WATCH is not supported: orders are not keys")
         return replies.error("ERR", f"unknown command {words.shown(request[0])}")
-    command = found[0]
-    if not command.takes(len(request)):
-        return replies.error("ERR", f"wrong number of arguments for '{command.name.lower()}' command")
-    return None
+    return replies.error("ERR", f"wrong number of arguments for '{found[0].name.lower()}' command")

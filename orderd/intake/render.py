@@ -98,11 +98,14 @@ def order_pairs(
         cl_ord_id = page.ids[row] if page.ids is not None else None
     else:
         cl_ord_id = b"%d" % number
+    format_quantity = instrument.format_quantity
+    lots, zero = bulk(format_quantity(quantity)), bulk(format_quantity(0))
     if cum:
         assert page.notional is not None
         average = bulk(instrument.format_average(page.notional[row], cum))
+        filled, left = bulk(format_quantity(cum)), bulk(format_quantity(quantity - cum))
     else:
-        average = _ZERO
+        average, filled, left = _ZERO, zero, lots
     if reason is None and page.reason[row]:
         reason = _REASONS[page.reason[row]]
     pairs = _ORDER % (
@@ -111,9 +114,9 @@ def order_pairs(
         _symbol(instrument.symbol),
         _SIDES[flags & FLAG_SELL],
         status or _STATUSES[status_byte],
-        bulk(instrument.format_quantity(quantity)),
-        bulk(instrument.format_quantity(cum)),
-        bulk(instrument.format_quantity(0 if IS_DONE[status_byte] else quantity - cum)),
+        lots,
+        filled,
+        zero if IS_DONE[status_byte] else left,
         average,
         _PATHS[page.path[row]],
     )

@@ -333,9 +333,12 @@ def config_reload(context: Context, _: list[bytes]) -> Reply:
     "INFO", -1, role=Role.READ, group="server", arguments="[section ...]", summary="How the daemon is.",
     reply="lines of name:value below a line with # for each section", example="INFO orders",
 )  # fmt: skip
-def info(context: Context, args: list[bytes]) -> Reply:
+def info(context: Context, args: list[bytes]) -> Generator[None, None, Reply]:
     wanted = {arg.decode("utf-8", "replace").lower() for arg in args} - {"all", "everything", "default"}
     lines = []
+    if not wanted or "risk" in wanted:
+        # It tells how many positions there are.
+        yield from context.desk.positions.settle_in_steps()
     for section, values in context.services.info().items():
         if not wanted or section.lower() in wanted:
             lines.append(f"# {section}\r\n" + "".join(f"{name}:{value}\r\n" for name, value in values.items()))

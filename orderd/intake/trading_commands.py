@@ -100,6 +100,7 @@ def positions(context: Context, args: list[bytes]) -> Generator[None, None, Repl
     for start in range(0, len(keys), STEP):
         if start:
             yield
+        desk.positions.settle()
         for key in keys[start : start + STEP]:
             position = by_key.get(key)
             if position is not None and not position.is_empty:

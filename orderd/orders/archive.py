@@ -20,7 +20,7 @@ from orderd.orders.archive_cursor import ArchiveError, Cursor, SegmentGone, Step
 from orderd.orders.archived_orders import ArchivedOrders
 from orderd.orders.entries import REPORTS, EntryKind
 from orderd.orders.executions import Chunk, Execution, account_of_item, count_shown, shown
-from orderd.orders.journal_index import JournalIndex
+from orderd.orders.journal_index import JournalIndex, Location
 from orderd.orders.table import OrderTable
 from orderd.wire.errors import ReportError
 from orderd.wire.records import TEXT_NUMBER
@@ -75,7 +75,7 @@ class ArchiveReader:
     def __init__(self, journal_id: int, index: JournalIndex, table: OrderTable) -> None:
         self._journal_id = journal_id
         self._index = index
-        self._orders = ArchivedOrders(table, index, lambda location: Cursor(journal_id, location))
+        self._orders = ArchivedOrders(table, index, self._cursor_at)
 
     def read(self, after: int, count: int, account: int | None, end: int) -> Steps[Page]:
         """Up to ``count`` executions with ids above ``after`` and below ``end``; with ``account`` only those of it.
@@ -87,7 +87,7 @@ class ArchiveReader:
         if mark is None:
             return Page([], after, trimmed=True)
         exec_id, location = mark
-        cursor = Cursor(self._journal_id, location)
+        cursor = self._cursor_at(location)
         found: list[Execution] = []
         wanted = after + 1
         try:
@@ -118,6 +118,9 @@ class ArchiveReader:
                 self._index.forget_below(wanted + 1)
             return Page([], after, trimmed=True)
         return Page(found, wanted - 1)
+
+    def _cursor_at(self, location: Location) -> Cursor:
+        return Cursor(self._journal_id, location, self._index.newest_segment)
 
     def _chunk(self, first: int, items: bytes, skip: int, count: int, account: int | None) -> Steps[Chunk]:
         """``count`` of the executions in ``items``, from place ``skip`` on, with all that it takes to show them."""

@@ -1,4 +1,8 @@
-"""From record to record through a journal's files, as a generator that says which bytes it needs. Pure."""
+"""From record to record through a journal's files, as a generator that says which bytes it needs. Pure.
+
+A segment's records end where there are only zeros, or no more bytes. Damage can look like that, too: so the header of
+the next segment is read, which says where they ended when it was begun.
+"""
 
 from collections.abc import Generator
 from typing import Final, TypeVar
@@ -6,8 +10,9 @@ from typing import Final, TypeVar
 import attrs
 import google_crc32c
 
+from orderd.journal.errors import JournalError
 from orderd.journal.record import HEADER, HEADER_BYTES, header_is_valid, record_bytes
-from orderd.journal.segment import SEGMENT_HEADER_BYTES, Durability, SegmentHeader
+from orderd.journal.segment import SEGMENT_HEADER_BYTES, Durability, SegmentHeader, decode_segment_header
 from orderd.orders.journal_index import Location
 
 BLOCK_BYTES: Final = 32 * 1024
@@ -40,20 +45,18 @@ Steps = Generator[Block | None, bytes | None, T]
 
 
 class Cursor:
-    """Goes from record to record, over the ends of segments."""
+    """Goes from record to record, over the ends of segments, up to the segment ``newest``."""
 
-    def __init__(self, journal_id: int, location: Location) -> None:
+    def __init__(self, journal_id: int, location: Location, newest: int) -> None:
         self.segment, self.offset = location
+        self._newest = newest
         self.read_bytes = 0
         self._journal_id = journal_id
-        self._seed = self._seed_of(self.segment)
+        self._seed = SegmentHeader(b"", journal_id, self.segment, 0, 0, 0, Durability.COMMIT).seed
         self._data = b""
         self._start = 0
         self._ended = False  # no bytes behind those at hand
         self._commit = 0
-
-    def _seed_of(self, segment: int) -> int:
-        return SegmentHeader(b"", self._journal_id, segment, 0, 0, 0, Durability.COMMIT).seed
 
     def next(self, wanted: frozenset[int]) -> Steps[tuple[int, bytes]]:
         """Kind and payload of the next record of a wanted kind.
@@ -66,11 +69,11 @@ class Cursor:
                 if not self._ended:
                     yield from self._fetch(BLOCK_BYTES)
                     continue
-                self._next_segment()
+                yield from self._next_segment()
                 continue
             _, length, commit, checksum, _, kind, _ = HEADER.unpack_from(self._data, at)
             if not commit and not length:
-                self._next_segment()
+                yield from self._next_segment()
                 continue
             if not header_is_valid(self._data, at, self._seed) or (
                 self._commit and commit - self._commit not in (0, 1)
@@ -95,11 +98,23 @@ class Cursor:
     def _fetch(self, length: int) -> Steps[None]:
         data = yield Block(self.segment, self.offset, length)
         if data is None:
+            if self.segment > self._newest:
+                raise ArchiveError(f"segment {self._newest}: its records end before what is looked for")
             raise SegmentGone(self.segment)
         self.read_bytes += len(data)
         self._data, self._start, self._ended = data, self.offset, len(data) < length
 
-    def _next_segment(self) -> None:
-        self.segment, self.offset = self.segment + 1, SEGMENT_HEADER_BYTES
-        self._seed = self._seed_of(self.segment)
-        self._data, self._start, self._ended = b"", self.offset, False
+    def _next_segment(self) -> Steps[None]:
+        """Behind the header of the next one, which must follow on what was read of this one."""
+        ended = self.offset
+        self.segment, self.offset = self.segment + 1, 0
+        yield from self._fetch(BLOCK_BYTES)
+        try:
+            header = decode_segment_header(self._data, f"segment {self.segment}")
+        except JournalError as error:
+            raise ArchiveError(str(error)) from None
+        if (header.journal_id, header.index, header.previous_end) != (self._journal_id, self.segment, ended):
+            raise ArchiveError(
+                f"segment {self.segment} does not follow on segment {self.segment - 1}, whose records end at {ended}"
+            )
+        self._seed, self.offset = header.seed, SEGMENT_HEADER_BYTES

@@ -125,7 +125,8 @@ class Desk:
         entry = entries.decode(kind, payload)
         if isinstance(entry, entries.Orders):
             restore_orders(entry, self.table, self.ids, self.batches, self._known_instruments)
-            self.positions.take_records(entry.records, entry.first)
+            for _ in self.positions.catch_up_in_steps():
+                pass
             for mark in entry.ages:
                 self._ages.restore(entry.first + mark.index, mark)
             for run in entry.guards:

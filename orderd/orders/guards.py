@@ -102,9 +102,9 @@ class Guards:
         guard.runs.append((start, stop))
         for _ in range(min(2, len(guard.runs))):
             old_start, old_stop = guard.runs.popleft()
-            live = self._table.live_orders(old_start, old_stop)
-            if live:
-                guard.runs.append((live[0], live[-1] + 1))
+            live = self._table.live_span(old_start, old_stop)
+            if live is not None:
+                guard.runs.append(live)
 
     def release(self, guard: Guard) -> bool:
         """It ends, and its orders stay; whether the journal must hear of it."""

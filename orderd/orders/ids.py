@@ -95,8 +95,7 @@ class IdIndex:
         if checked.indexes is None:
             self.add_numbers(checked.numbers, first_id, consecutive=checked.consecutive)
         else:
-            for number, index in zip(checked.numbers, checked.indexes, strict=True):
-                self.add(b"%d" % number, first_id + index)
+            self._numbers.update(zip(checked.numbers, map(first_id.__add__, checked.indexes), strict=True))
 
     def forget(self, order_id: int, number: int, text: bytes | None) -> None:
         """A row is forgotten: ``text`` is its text id if it has one, else ``number`` is its number."""

@@ -25,12 +25,15 @@ class JournalIndex:
         self._orders: list[int] = []
         self._locations: list[Location] = []
         self._floor = 0
+        self.newest_segment = 0
+        """That anything was noted of."""
 
     def __len__(self) -> int:
         return len(self._locations)
 
     def note(self, execution: int, order: int, location: Location) -> None:
         """Executions from ``execution`` on and orders from ``order`` on are at ``location`` or behind it."""
+        self.newest_segment = location[0]
         if self._locations:
             segment, offset = self._locations[-1]
             if location[0] == segment and location[1] - offset < self._mark_bytes:

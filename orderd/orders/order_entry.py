@@ -23,6 +23,7 @@ from orderd.orders.risk.batches import check_batch as check_risk
 from orderd.orders.risk.checks import RiskChecks
 from orderd.orders.risk.flow import SMALL, Flow, flow_in_steps
 from orderd.orders.risk.holdings import trigger_of
+from orderd.orders.risk.positions import LATER_ROWS
 from orderd.orders.shares import Owner, Shares
 from orderd.orders.staging import Staging
 from orderd.orders.table import OrderTable, unpack
@@ -140,11 +141,13 @@ class OrderEntry:
                 raise BadOrder("GTD is in the past")
             trigger = trigger_of(extensions)
             record = numbered(extensions, number) + record
-        ticket = self._risk.check_new(account, instrument, flags & FLAG_SELL, price, quantity, trigger, now)
+        risk, ticket = self._risk, 0
+        if not risk.is_off or risk.trading.restricts:
+            ticket = risk.check_new(account, instrument, flags & FLAG_SELL, price, quantity, trigger, now)
         age_bytes = entries.AGE.size if maxage_ms else 0
         size = len(record) + len(cl_ord_id) + entries.TEXT_ID.size + age_bytes
         self._check_room(size, now, owner, records=1 + before)
-        order_id = self._stage(record, mode, now, now_ns, owner, guarded=True)
+        first = order_id = self._stage(record, mode, now, now_ns, owner, guarded=True)
         if before:
             # Those stand first; what is counted is orders.
             order_id += before
@@ -156,7 +159,10 @@ class OrderEntry:
             self._staging.add_age(order_id, maxage_ms, now_ns)
             self._ages.add(order_id, maxage_ms, now)
         self._ids.add(cl_ord_id, order_id)
-        self._risk.took_new(account, instrument, flags & FLAG_SELL, price, quantity, now, ticket)
+        if not risk.is_off:
+            risk.took_new(first, account, instrument, flags & FLAG_SELL, price, quantity, now, ticket)
+        elif first - risk.positions.counted_end > LATER_ROWS:
+            risk.positions.catch_up()
         return order_id
 
     def request(
@@ -231,8 +237,10 @@ class OrderEntry:
 
     def add_up_draft(self, draft: BatchDraft) -> Generator[None, None, None]:
         """The third, in steps: what the batch comes to, for the risk checks."""
-        if draft.checked is not None and draft.checked.may_trade and draft.checked.count > SMALL:
-            draft.flow = yield from flow_in_steps(draft.records, detailed=not self._risk.asks_nothing)
+        if self._risk.asks_nothing:
+            yield from self._risk.positions.catch_up_in_steps()
+        elif draft.checked is not None and draft.checked.may_trade and draft.checked.count > SMALL:
+            draft.flow = yield from flow_in_steps(draft.records)
 
     def place_draft(self, draft: BatchDraft, mode: Mode, now: float, now_ns: int, owner: Owner | None = None) -> Batch:
         """The last step. Raises as :meth:`place` does."""
@@ -304,7 +312,8 @@ class OrderEntry:
 
         Whatever may trade, replaces included, cannot use it up.
         """
-        few = self.shares.check(owner, records, orders, self.unconfirmed, self._outcomes.confirmed_end, now)
+        confirmed_end = self._outcomes.confirmed_end
+        few = self.shares.check(owner, records, orders, self._table.end - confirmed_end, confirmed_end, now)
         staged = self._staging.size_bytes
         halves = 4 if not orders else 3 if few else 2
         if staged + size > self._limits.group_bytes_max * halves // 2:

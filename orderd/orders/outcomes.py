@@ -9,9 +9,10 @@ from orderd.orders.batches import BatchLedger
 from orderd.orders.errors import ReportMismatch
 from orderd.orders.executions import Chunk
 from orderd.orders.risk.positions import Positions
+from orderd.orders.risk.uncounted import FILL_HEAD, pack_fill
 from orderd.orders.table import ANSWERED, OrderTable, is_order
 from orderd.wire.paths import Path
-from orderd.wire.records import TEXT_NUMBER
+from orderd.wire.records import RECORD_BYTES, TEXT_NUMBER
 from orderd.wire.reports import (
     FLAG_FINAL,
     FLAG_TAKER,
@@ -57,6 +58,7 @@ class Outcomes:
         self._table = table
         self._batches = batches
         self._positions = positions if positions is not None else Positions(table)
+        self._fills = self._positions.fills
 
     def apply(self, delivery: Delivery, path: Path, sent_end: int) -> Chunk:
         """Raises :class:`ReportMismatch` for a report on an order that was not sent.
@@ -84,6 +86,7 @@ class Outcomes:
                 hidden += items[offset] in HIDDEN
                 offset += FULL_BYTES
                 told += 1
+        self._positions.bound_fills()
         ids = names + [None] * (told - len(names)) if any(names) else None
         return Chunk(delivery.first, items, b"".join(records), ids, told - hidden)
 
@@ -99,6 +102,7 @@ class Outcomes:
         return first, count
 
     def _full(self, items: bytes, offset: int, path: Path, sent_end: int) -> int:
+        number: int
         (
             exec_type, flags, status, reason, _, _, _, _, order, input_, number, last_qty, last_px, cum_qty, leaves_qty,
             _, _,
@@ -110,10 +114,14 @@ class Outcomes:
         place = self._table.locate(order) if order else None
         if place is not None and exec_type not in REQUEST_REJECTED:
             page, row = place
-            # What it does to the position is told by how the row stands before.
-            self._positions.report(
-                order, page, row, exec_type, status, last_qty, last_px, cum_qty + leaves_qty, input_
-            )
+            positions = self._positions
+            if exec_type == TRADE and order >= positions.counted_end and not positions.prices:
+                # That it is so much is all there is to it; what is open of it is counted later.
+                end = (row + 1) * RECORD_BYTES
+                self._fills += pack_fill(page.records[end - FILL_HEAD : end], last_qty, last_px)
+            else:
+                # What it does to the position is told by how the row stands before.
+                positions.report(order, page, row, exec_type, status, last_qty, last_px, cum_qty + leaves_qty, input_)
             if exec_type == TRADE:
                 page.add_fill(row, last_qty, last_px)
             elif exec_type == REPLACED:
@@ -125,7 +133,7 @@ class Outcomes:
                 page.reason[row] = reason
                 if exec_type == TRIGGERED:
                     page.triggered.add(row)
-            self._table.set_status(order, status, path)
+            self._table.set_status_at(order, page, row, status, path)
         rejected = exec_type == REJECTED or exec_type in REQUEST_REJECTED
         if rejected:
             self.counters.rejected += 1
@@ -139,7 +147,7 @@ class Outcomes:
                 self._positions.answered(input_)
                 self._answer(input_, reason if rejected else 0, path, cum_qty if exec_type == MASS_CANCELED else 0)
             self._confirm(input_ + 1, path, orders=exec_type != EXTENDED)
-        return int(number)
+        return number
 
     def _answer(self, input_: int, reason: int, path: Path, cancelled: int) -> None:
         place = self._table.locate(input_)

@@ -36,30 +36,34 @@ MODEST_SHARE: Final = 16
 class Tally:
     """Unconfirmed records of one connection, as runs of rows."""
 
-    __slots__ = ("count", "runs")
+    __slots__ = ("_before", "_first", "_older", "end")
 
     def __init__(self) -> None:
-        self.count = 0
-        self.runs: deque[tuple[int, int]] = deque()
+        self._first = 0
+        self.end = 0
+        """Behind the last of its rows: to move it is to have more of them."""
+        self._older: deque[tuple[int, int]] = deque()  # the runs before the one from _first on
+        self._before = 0  # rows in them
 
     def add(self, first: int, end: int) -> None:
         """Rows from ``first`` to before ``end`` are its, too. Rows come ascending."""
-        self.count += end - first
-        if self.runs and self.runs[-1][1] == first:
-            first = self.runs.pop()[0]
-        self.runs.append((first, end))
+        if first != self.end:
+            if self.end:
+                self._older.append((self._first, self.end))
+                self._before += self.end - self._first
+            self._first = first
+        self.end = end
 
     def unconfirmed(self, confirmed_end: int) -> int:
         """How many of its rows are not below ``confirmed_end``."""
-        runs = self.runs
-        while runs and runs[0][1] <= confirmed_end:
-            first, end = runs.popleft()
-            self.count -= end - first
-        if runs and runs[0][0] < confirmed_end:
-            first, end = runs[0]
-            self.count -= confirmed_end - first
-            runs[0] = (confirmed_end, end)
-        return self.count
+        older = self._older
+        while older and older[0][0] < confirmed_end:
+            first, end = older.popleft()
+            self._before -= end - first
+            if end > confirmed_end:
+                older.appendleft((confirmed_end, end))
+                self._before += end - confirmed_end
+        return self._before + max(0, self.end - max(self._first, confirmed_end))
 
 
 class Owner:
@@ -130,7 +134,7 @@ class Shares:
 
     def is_ahead(self, owner: Owner, confirmed_end: int, now: float) -> bool:
         """Whether others trade and so much of this connection goes before them that its next command waits."""
-        if not self._others_trade(owner, now) or self._settings.client_share_percent == 100:
+        if not self.others_trade(owner, now) or self._settings.client_share_percent == 100:
             return False
         return owner.unconfirmed(confirmed_end) >= AHEAD_MAX
 
@@ -142,12 +146,14 @@ class Shares:
         0 orders: they are cancels. ``unconfirmed`` are all that are so. Raises :class:`Full` or :class:`Throttled`.
         """
         bound = self._max if orders else self._max + self.cancels_spare
-        if owner is None or not self._others_trade(owner, now):
-            self._check_full(records, unconfirmed, bound)
+        if owner is None or not self.others_trade(owner, now):
+            if unconfirmed + records > bound:
+                raise self._full(unconfirmed)
             few = False
         else:
             bound += self._spare
-            self._check_full(records, unconfirmed, bound)
+            if unconfirmed + records > bound:
+                raise self._full(unconfirmed)
             held = (owner.orders if orders else owner.cancels).unconfirmed(confirmed_end)
             few = held + records <= self._share // MODEST_SHARE
             allowed = min(self._share, bound - unconfirmed)
@@ -164,16 +170,19 @@ class Shares:
 
     def take(self, owner: Owner, first: int, end: int, orders: int, now: float) -> None:
         """Rows from ``first`` to before ``end`` were taken in, as :meth:`check` said they may be."""
-        (owner.orders if orders else owner.cancels).add(first, end)
+        tally = owner.orders if orders else owner.cancels
+        if first == tally.end:
+            tally.end = end
+        else:
+            tally.add(first, end)
         if self._latest is not owner:
             self._others_at, self._latest = self._latest_at, owner
         self._latest_at = now
         if self._rate and orders:
             owner.tokens -= orders
 
-    def _check_full(self, records: int, unconfirmed: int, bound: int) -> None:
-        if unconfirmed + records > bound:
-            raise Full(f"orders_unconfirmed_max is reached: {unconfirmed} of {self._max}")
+    def _full(self, unconfirmed: int) -> Full:
+        return Full(f"orders_unconfirmed_max is reached: {unconfirmed} of {self._max}")
 
     def _check_rate(self, owner: Owner, orders: int, now: float) -> None:
         rate = self._rate
@@ -184,6 +193,7 @@ class Shares:
             wait_ms = int((min(orders, rate) - owner.tokens) * 1000 / rate) + 1
             raise Throttled(f"client_orders_per_second {rate} is reached: there is room in {wait_ms} ms")
 
-    def _others_trade(self, owner: Owner, now: float) -> bool:
+    def others_trade(self, owner: Owner, now: float) -> bool:
+        """Whether anybody but ``owner`` placed something lately."""
         at = self._others_at if self._latest is owner else self._latest_at
         return now - at <= TRADES_S

@@ -176,8 +176,12 @@ class OrderTable:
 
     def append(self, records: bytes) -> int:
         """Add a row for each record; returns the order id of the first."""
-        first = self.end
-        position = 0
+        first, position = self.end, 0
+        page, start = self._pages.get((first - 1) >> PAGE_SHIFT), ((first - 1) & PAGE_MASK) * RECORD_BYTES
+        if page is not None and start + len(records) <= PAGE_ROWS * RECORD_BYTES:
+            page.records[start : start + len(records)] = records
+            self.end = first + len(records) // RECORD_BYTES
+            return first
         while position < len(records):
             number, row = (self.end - 1) >> PAGE_SHIFT, (self.end - 1) & PAGE_MASK
             page = self._pages.get(number)
@@ -239,6 +243,14 @@ class OrderTable:
             first += count
         return spans
 
+    def stretch(self, first: int, end: int) -> tuple[Page | None, int, int]:
+        """Page of the rows from ``first`` to before ``end`` as far as one page goes, if it was not retired.
+
+        With it, the first of these rows and the one behind the last, within the page.
+        """
+        row = (first - 1) & PAGE_MASK
+        return self._pages.get((first - 1) >> PAGE_SHIFT), row, min(row + end - first, PAGE_ROWS)
+
     def records(self, first: int, count: int) -> bytes:
         """The records of rows that are not forgotten."""
         parts = [bytes(p.records[a * RECORD_BYTES : b * RECORD_BYTES]) for p, a, b in self.spans(first, first + count)]
@@ -266,9 +278,11 @@ class OrderTable:
     def set_status(self, order_id: int, status: int, path: Path) -> None:
         """Move a row to ``status``; its path is that of the first confirmation."""
         place = self.locate(order_id)
-        if place is None:
-            return
-        page, row = place
+        if place is not None:
+            self.set_status_at(order_id, *place, status, path)
+
+    def set_status_at(self, order_id: int, page: Page, row: int, status: int, path: Path) -> None:
+        """The same, of a row whose place is known."""
         was = page.status[row]
         page.status[row] = status
         if not page.path[row]:
@@ -366,6 +380,27 @@ class OrderTable:
                 ]
             first += stop - start
         return found
+
+    def live_span(self, first: int, end: int) -> tuple[int, int] | None:
+        """The part of the rows from ``first`` to before ``end`` that holds all of them that are not done, if there are any.
+
+        Quick: rows are looked at in bulk, orders or not.
+        """
+        lowest = highest = 0
+        while first < end:
+            number, start = (first - 1) >> PAGE_SHIFT, (first - 1) & PAGE_MASK
+            stop = min(PAGE_ROWS, start + end - first)
+            page = self._pages.get(number)
+            if page is not None:
+                flags = page.status[start:stop].translate(_MAY_TRADE)
+            else:
+                places = self._stragglers.places
+                found = map(places.get, range(first, first + stop - start))
+                flags = bytearray(_MAY_TRADE[place[0].status[place[1]]] if place else 0 for place in found)
+            if (at := flags.find(1)) >= 0:
+                lowest, highest = lowest or first + at, first + flags.rfind(1)
+            first += stop - start
+        return (lowest, highest + 1) if lowest else None
 
     def _scan_scattered(self, ids: list[int], *, open_only: bool) -> Iterator[tuple[Page, list[tuple[int, int]]]]:
         scattered = self._stragglers.places

@@ -26,6 +26,7 @@ RUNS_AT_ONCE: Final = 64
 
 _Steps = Generator[bool, None, None]
 """Yields whether there is room to go on at once."""
+_Asked = dict[tuple[int, int], int]
 
 
 class Withdrawals:
@@ -103,26 +104,30 @@ class Withdrawals:
                 rows = []
         yield rows
 
-    def _asked_already(self) -> Generator[bool, None, dict[int, int]]:
-        """The last row that cancels it, by number, of all cancels that are not confirmed."""
-        asked: dict[int, int] = {}
+    def _asked_already(self) -> Generator[bool, None, _Asked]:
+        """The last row that cancels it, by number and instrument, of all cancels that are not confirmed.
+
+        One that names another instrument than its order is rejected, and cancels nothing.
+        """
+        asked: _Asked = {}
         first, end = self._outcomes.confirmed_end, self._table.end
         for page, a, b in self._table.spans(first, end):
             kinds = page.records[a * RECORD_BYTES + KIND_OFFSET : b * RECORD_BYTES : RECORD_BYTES]
             at = kinds.find(Kind.CANCEL)
             while at >= 0:
-                asked[unpack(page, a + at)[0]] = first + at
+                number, _, _, instrument, _, _, _ = unpack(page, a + at)
+                asked[number, instrument] = first + at
                 at = kinds.find(Kind.CANCEL, at + 1)
             first += b - a
             yield True
         return asked
 
-    def _cancel_of(self, row: int, asked: dict[int, int]) -> bytes | None:
+    def _cancel_of(self, row: int, asked: _Asked) -> bytes | None:
         place = self._table.locate(row)
         if place is None:
             return None
         number, _, _, instrument, _, _, _ = unpack(*place)
-        if asked and asked.get(number, 0) > row:
+        if asked and asked.get((number, instrument), 0) > row:
             return None
         return RECORD.pack(number, 0, 0, instrument, 0, Kind.CANCEL, 0)
 

@@ -8,12 +8,24 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orderd.client import Client, ClientError, CommandError, Execution, NewOrder, Order, Status, Unanswered, requests
+from orderd.client import (
+    Client,
+    ClientError,
+    CommandError,
+    Execution,
+    NewOrder,
+    Order,
+    Status,
+    Trimmed,
+    Unanswered,
+    requests,
+)
 from tests.support.processes import Site, wait_until
 from tests.support.scale import SCALE
 from tests.support.unix_proxy import UnixProxy
@@ -86,6 +98,26 @@ def test_an_order_whose_engine_is_away_is_unknown_and_resolved_later(make_site: 
         site.start_engine(wait=False)
         assert client.resolve(order).status is Status.NEW
         assert client.place(NewOrder("AAPL", "BUY", 1, "1.00", cl_ord_id=order.cl_ord_id)).order_id == order.order_id
+
+
+def test_a_reader_whose_daemon_comes_back_with_another_journal_is_told(make_site: Callable[..., Site]) -> None:
+    """Without that it would wait until the new one has come as far, and never hear of what was before."""
+    site = make_site().start()
+    with Client(site.socket_path) as client, client.executions(0) as stream:
+        client.place_many([NewOrder("AAPL", "BUY", 1, "1.00") for _ in range(10)])
+        assert len(stream.read(10)) + len(stream.read()) == 10
+        stream.read()
+        site.orderd.kill()
+        (site.directory / "oj").rename(site.directory / "kept")
+        site.start_orderd()
+        client.limit("AAPL", "BUY", 1, "1.00")
+        assert stream.read() == []
+        with pytest.raises(Trimmed) as caught:
+            stream.read()
+        assert caught.value.first_id == 1
+        with client.executions(client.rebuild().exec_id) as anew:
+            order = client.limit("AAPL", "BUY", 1, "1.00")
+            assert order.cl_ord_id in [execution.cl_ord_id for execution in anew.read(10)]
 
 
 def test_a_line_cut_at_any_byte_loses_and_doubles_nothing(site: Site, client: Client, tmp_path: Path) -> None:
@@ -190,22 +222,92 @@ def test_an_interrupted_call_leaves_no_answer_behind_for_the_next(site: Site) ->
         signal.signal(signal.SIGALRM, before)
 
 
+def fork(work: Callable[[], int]) -> int:
+    """A child process that does ``work``."""
+    with warnings.catch_warnings():
+        # Of threads in the parent; the child uses none of what they hold.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        try:
+            os._exit(work())
+        finally:
+            os._exit(99)
+    return child
+
+
+def in_child(work: Callable[[], int]) -> int:
+    """What ``work`` returns in a child process, 0 to 98; 99 if it fails, negative if it does not come to an end."""
+    child = fork(work)
+    try:
+        _, status = wait_until(lambda: (done := os.waitpid(child, os.WNOHANG))[0] and done, "the child ends")
+    except AssertionError:
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
 def test_a_child_process_has_a_connection_of_its_own(site: Site) -> None:
+    def work() -> int:
+        client.ping()
+        return client.connections
+
     with Client(site.socket_path) as client:
         client.ping()
-        with warnings.catch_warnings():
-            # Of threads in the parent; the child uses none of what they hold.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            child = os.fork()
-        if child == 0:
-            try:
-                client.ping()
-                os._exit(client.connections)
-            finally:
-                os._exit(99)
+        assert in_child(work) == 1
         client.ping()
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
         assert client.connections == 1
+
+
+def test_orders_of_a_child_process_are_not_taken_for_those_of_its_parent(site: Site, client: Client) -> None:
+    """They are equal in all that they say, and each is an order."""
+
+    def work() -> int:
+        return {forked.limit("AAPL", "BUY", 1, "1.00").order_id for _ in range(3)}.isdisjoint(known)
+
+    for prefix in (None, f"named-{os.getpid()}"):
+        known: set[int] = set()
+        with Client(site.socket_path, id_prefix=prefix) as forked:
+            forked.ping()
+            before = len(client.list_open())
+            assert in_child(work) == 1
+            known = {forked.limit("AAPL", "BUY", 1, "1.00").order_id for _ in range(3)}
+            assert in_child(work) == 1
+        assert len(client.list_open()) - before == 9
+
+
+def test_a_child_process_does_not_keep_its_parents_connection_open(site: Site, client: Client) -> None:
+    """Else the guard of a parent that crashes would wait for the child."""
+    ends, end = os.pipe()
+
+    def work() -> int:
+        os.close(end)
+        return len(os.read(ends, 1))
+
+    guarded = Client(site.socket_path)
+    guarded.cancel_on_disconnect()
+    order = guarded.limit("AAPL", "BUY", 1, "1.00")
+    child = fork(work)
+    try:
+        guarded.close()
+        wait_until(lambda: client.status(order.cl_ord_id).status is Status.CANCELED, "the connection is closed", 10)
+    finally:
+        os.close(end)
+        os.close(ends)
+        assert os.waitpid(child, 0) == (child, 0)
+
+
+def test_a_child_that_is_forked_amid_another_threads_request_can_make_its_own(site: Site) -> None:
+    def work() -> int:
+        stream.read()
+        return 7
+
+    with Client(site.socket_path) as client, client.executions() as stream, ThreadPoolExecutor() as threads:
+        waiting = threads.submit(stream.read, 20)
+        wait_until(stream._line._lock.locked, "it waits")
+        assert in_child(work) == 7
+        order = client.limit("AAPL", "BUY", 1, "1.00")
+        assert [execution.cl_ord_id for execution in waiting.result()] == [order.cl_ord_id]
 
 
 def test_guarded_orders_are_cancelled_with_their_connection_and_the_guard_is_set_again(

@@ -1,14 +1,21 @@
 """docs/CLIENT.md speaks of what there is."""
 
 import ast
+import inspect
 import re
+import signal
+from contextlib import nullcontext
 from typing import Final
+
+import pytest
+import trio
 
 import orderd.client
 from orderd.client import Client, NewOrder
-from tests.support.processes import ROOT
+from tests.support.processes import ROOT, Site
 
 TEXT: Final = (ROOT / "docs" / "CLIENT.md").read_text()
+CODE: Final = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
 
 def test_each_method_and_class_that_is_told_exists() -> None:
@@ -32,8 +39,35 @@ def test_each_option_that_is_told_exists() -> None:
     assert told == fields
 
 
-def test_the_code_can_be_read() -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 4
-    for block in blocks:
-        ast.parse(block)
+class LongEnough(Exception):
+    """A loop that waits for ever has shown that it does."""
+
+
+def end(*_: object) -> None:
+    raise LongEnough
+
+
+@pytest.mark.parametrize("number", range(len(CODE)))
+def test_the_code_does_what_it_says(number: int, site: Site, client: Client) -> None:
+    """Each block alone, as if what stands before it had been done."""
+    code = CODE[number].replace("/run/orderd/orderd.sock", str(site.socket_path))
+    compiled = compile(code, "CLIENT.md", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    known = {"client": client, "Client": Client, "NewOrder": NewOrder}
+    waits = "for execution in" in code
+
+    async def run() -> None:
+        with trio.move_on_after(0.5) as patience:
+            await eval(compiled, known)
+        assert patience.cancelled_caught == waits
+
+    if compiled.co_flags & inspect.CO_COROUTINE:
+        trio.run(run)
+        return
+    before = signal.signal(signal.SIGALRM, end)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.5 if waits else 30)
+        with pytest.raises(LongEnough) if waits else nullcontext():
+            exec(compiled, known)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

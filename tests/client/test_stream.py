@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from orderd.client.errors import ProtocolViolation
+from orderd.client.errors import ProtocolViolation, Trimmed
 from orderd.client.replies import Execution
 from orderd.client.stream import Place, last_id
 from orderd.client.values import ExecType, Side, Status
@@ -56,10 +56,24 @@ def test_the_newest_id_comes_from_info() -> None:
 
 def test_where_an_account_has_nothing_for_long_the_place_moves_on() -> None:
     place = Place(5, account=3)
-    assert not place.asks_info
+    place.take_info({"executions_last_id": "5"}, 1)
+    assert not place.asks_info(1)
     place.check([])
-    assert place.asks_info and place.exec_id == 5
+    assert place.asks_info(1) and place.exec_id == 5
     place.check([], newest=40)
     assert place.exec_id == 40
     place.check(page(44), newest=50)
-    assert place.exec_id == 40 and not place.asks_info
+    assert place.exec_id == 40 and not place.asks_info(1)
+
+
+def test_on_each_connection_a_place_must_be_one_that_the_daemon_reached() -> None:
+    assert not Place(0).asks_info(0)
+    place = Place(5)
+    assert place.asks_info(0)
+    assert place.take_info({"executions_last_id": "9"}, 1) == 9
+    assert not place.asks_info(1)
+    assert place.asks_info(2)
+    with pytest.raises(Trimmed, match="execution 5 is behind the last one, 4") as caught:
+        place.take_info({"executions_first_id": "2", "executions_last_id": "4"}, 2)
+    assert caught.value.first_id == 2
+    assert place.asks_info(2)

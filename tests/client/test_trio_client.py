@@ -142,3 +142,14 @@ async def test_a_daemon_that_is_not_there_is_told(tmp_path: Path) -> None:
     async with TrioClient(tmp_path / "nobody", retry_s=0.05) as client:
         with pytest.raises(Unanswered, match="cannot connect to .*nobody: No such file"):
             await client.ping()
+
+
+async def test_outside_of_its_block_it_says_so_at_once() -> None:
+    client = TrioClient("/nowhere")
+    with pytest.raises(RuntimeError, match="async with"):
+        await client.ping()
+    async with client:
+        pass
+    for ask in (client.ping, client.executions, lambda: client.place_many([])):
+        with pytest.raises(RuntimeError, match="async with"):
+            await ask()

@@ -92,17 +92,17 @@ def test_an_account_alone_is_restricted_and_positions_are_shown(live: Orderctl, 
     try:
         assert live("trading", "reducing", "--account", 4321).stdout == "REDUCING\n"
         assert (live("trading").stdout, live("trading", "--account", 4321).stdout) == ("ACTIVE\n", "REDUCING\n")
-        refused = live("submit", "p1", "AAPL", "BUY", 1, "--limit", "1.00", "--account", 4321)
+        refused = live("submit", "held1", "AAPL", "BUY", 1, "--limit", "1.00", "--account", 4321)
         assert refused.stderr.startswith("orderctl: HALTED trading is reducing: BUY 1 ")
     finally:
         live("trading", "active", "--account", 4321)
-    assert live("submit", "p1", "AAPL", "BUY", 3, "--limit", "0.01", "--account", 4321).exit_code == 0
+    assert live("submit", "held1", "AAPL", "BUY", 3, "--limit", "0.01", "--account", 4321).exit_code == 0
     line = live("positions", "--account", 4321, "--symbol", "AAPL", "--json").stdout
     assert json.loads(line) | {"last_px": ""} == {
         "account": "4321", "symbol": "AAPL", "net": "0", "open_buy": "3", "open_sell": "0", "last_px": "",
     }  # fmt: skip
     assert live("positions", "--account", 4321).stdout.split()[:4] == ["account", "symbol", "net", "open_buy"]
-    live("cancel", "p1")
+    live("cancel", "held1")
 
 
 def test_what_this_connection_may_not_do_is_one_line(tmp_path: Path) -> None:

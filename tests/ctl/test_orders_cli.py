@@ -19,7 +19,8 @@ def lines(result: Result) -> list[dict[str, Any]]:
 
 def place(live: Orderctl, cl_ord_id: str, account: int, side: str = "BUY", price: str = "1.00") -> None:
     words = ("submit", cl_ord_id, "MSFT", side, 5, "--limit", price, "--account", account)
-    assert live(*words).exit_code == 0
+    result = live(*words)
+    assert result.exit_code == 0, result.output
 
 
 def test_list_shows_open_orders_and_with_all_those_that_are_done_too(live: Orderctl) -> None:

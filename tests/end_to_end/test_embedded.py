@@ -51,6 +51,14 @@ def test_an_engine_that_dies_is_started_again_and_no_order_is_lost(make_site: Ma
     assert is_gone(child), "a clean end takes it along"
 
 
+def test_a_module_of_that_name_where_orderd_was_started_is_not_taken_for_it(make_site: MakeSite) -> None:
+    site = make_site(orderd=EMBEDDED)
+    (site.directory / "engine.py").write_text("raise SystemExit('not the engine')\n")
+    site.start_orderd()
+    site.wait_connected()
+    assert site.orderd.log.count("engine started") == 1
+
+
 def test_its_grpc_port_outlives_it_too(make_site: MakeSite) -> None:
     site = make_site(orderd={**EMBEDDED, "engine.transport": "grpc-only", "reply_timeout_ms": 30_000})
     site.start_orderd()

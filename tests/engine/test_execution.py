@@ -140,7 +140,7 @@ def test_cancels_reach_stop_orders() -> None:
     )
     assert told(trader.send(cancel(1))) == ["CANCELED 2*"]
     assert told(trader.send(mass_cancel(BUY))) == ["CANCELED 4", "MASS_CANCELED 0*"]
-    matcher.cancel_session(trader.session, Reason.REPORTS_FULL, 5)
+    assert list(matcher.cancel_session(trader.session, Reason.REPORTS_FULL, 5)) == []
     assert told(trader.read()) == ["CANCELED 6 REPORTS_FULL 0"]
     assert trader.session.stops == 0
     matcher.check_invariants()

@@ -1,6 +1,7 @@
 """Orders expire at their time or with the day: once, in a fixed order, in steps."""
 
-from collections.abc import Generator
+import gc
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -11,7 +12,19 @@ from engine.orders import Order, Session
 from orderd.link.report_log import ReportLog
 from orderd.wire.records import TimeInForce
 from orderd.wire.reports import ExecType, OrderStatus, Reason
-from tests.support.matching import BUY, INSTRUMENT, SELL, Trader, cancel, limit, new_matcher, order, replace, told
+from tests.support.matching import (
+    BUY,
+    INSTRUMENT,
+    SELL,
+    Trader,
+    cancel,
+    limit,
+    mass_cancel,
+    new_matcher,
+    order,
+    replace,
+    told,
+)
 
 GTD, GTC = TimeInForce.GTD, TimeInForce.GTC
 
@@ -104,11 +117,31 @@ def test_many_expire_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     matcher, trader, _ = new_matcher()
     trader.send(*(order(number, BUY, 1, 100, tif=GTD, expiry_ns=50) for number in range(1, 1201)))
     count, yields = run(matcher.expire(50))
-    assert (count, yields) == (1200, 2)
+    assert (count, yields) == (1200, 1200 // expiries.EXPIRE_STEP)
     trader.send(*(limit(number, BUY, 1, 100) for number in range(1, 1201)))
     count, yields = run(matcher.end_day(50))
     assert count == 1200
     assert yields >= 1200 // 16
+    matcher.check_invariants()
+
+
+@pytest.mark.parametrize("how", ["end_day", "cancel_session", "mass_cancel"])
+def test_orders_that_go_together_are_freed_one_by_one(how: str) -> None:
+    """To free a million of them in one step would hold the engine for a tenth of a second."""
+    matcher, trader, _ = new_matcher()
+    gc.collect()
+    before = sum(type(one) is Order for one in gc.get_objects())
+    trader.send(*(limit(number, BUY, 1, 100) for number in range(1, 3001)))
+    steps: Iterator[None] = {
+        "end_day": lambda: matcher.end_day(50),
+        "cancel_session": lambda: matcher.cancel_session(trader.session, Reason.REPORTS_FULL, 50),
+        "mass_cancel": lambda: matcher.apply_in_steps(trader.session, 3001, mass_cancel(), 50),
+    }[how]()
+    while len(trader.session.live) > 1000:
+        next(steps)
+    assert sum(type(one) is Order for one in gc.get_objects()) - before <= len(trader.session.live) + 1
+    for _ in steps:
+        pass
     matcher.check_invariants()
 
 
@@ -127,6 +160,24 @@ def test_orders_that_are_done_are_forgotten_and_waking_for_them_is_rare() -> Non
         run(matcher.expire(next_ns))
     assert live <= wakes <= live + 2000 // 64
     assert not trader.session.live
+
+
+def test_a_live_order_behind_many_that_are_done_is_not_passed_over() -> None:
+    """One heap may hold nothing but orders that are done, as many as are skipped at a time."""
+    session = Session(5, ReportLog())
+    for done in range(1, 200):
+        heap = Expiries()
+        orders = [Order(session, sequence, sequence, 100, 1, 1, 0, 0) for sequence in range(1, done + 2)]
+        session.live.update((one.number, one) for one in orders)
+        for gone in orders[:-1]:
+            heap.add(gone, gone.sequence)
+        heap.add(orders[-1], 10_000)
+        session.live = {orders[-1].number: orders[-1]}
+        told = []
+        while not told or told[-1] != 10_000:
+            told.append(heap.next_ns)
+            assert told[-1] is not None
+        assert len(told) <= 1 + done // 64
 
 
 def test_the_heap_is_never_much_larger_than_what_is_live() -> None:

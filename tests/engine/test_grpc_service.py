@@ -23,6 +23,7 @@ from orderd.dispatch.grpc_channel import GrpcChannel
 from orderd.runtime.addresses import Address
 from orderd.runtime.asyncio_bridge import AsyncioBridge, open_bridge
 from orderd.runtime.grpc_library import BoundedChannel, abort_channel
+from orderd.wire import frames
 from orderd.wire.proto import engine_pb2
 from orderd.wire.proto.engine_grpc import EngineStub
 from tests.support.grpc_engine import LONG_S, GrpcEngine, ask
@@ -97,7 +98,7 @@ async def test_questions_are_answered_with_ticks_and_lots_best_first(bridge: Asy
         assert [(level.price, level.quantity, level.orders) for level in book.bids] == [(101, 6, 1)]
         assert [(level.price, level.quantity, level.orders) for level in book.asks] == [(103, 8, 2)]
         status = await ask(bridge, served.address, "Status", engine_pb2.StatusRequest())
-        assert (status.engine_id, status.boot, status.protocol_version) == ("0000000000000007", 1, 1)
+        assert (status.engine_id, status.boot, status.protocol_version) == ("0000000000000007", 1, frames.VERSION)
         assert (status.frames_received, status.orders_executed) == (4, 4)
         assert status.frames_rejected == engine_pb2.Rejected(tag=1, shape=1)
         instruments = await ask(bridge, served.address, "Instruments", engine_pb2.InstrumentsRequest())

@@ -102,3 +102,25 @@ def test_a_large_one_comes_in_steps_with_the_reports_that_it_has_in_one(monkeypa
     assert one.log.read(1, 2**60) == two.log.read(1, 2**60)
     assert at_once.state_hash() == slowly.state_hash()
     assert [r.cum_qty for r in one.read() if r.exec_type is ExecType.MASS_CANCELED] == [40, 0, 1]
+
+
+def test_all_of_a_session_are_cancelled_in_steps_and_the_others_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SCAN_STEP", 7)
+    monkeypatch.setattr(module, "CANCEL_STEP", 5)
+    matcher, trader, other = desk()
+    trader.send(*(limit(number, BUY, 1, 100 - number % 9) for number in range(11, 45)))
+    trader.read()
+    matcher.touched.clear()
+    steps = list(matcher.cancel_session(trader.session, Reason.REPORTS_FULL, 9))
+    assert len(steps) == 40 // 7 + 40 // 5
+    reports = trader.read()
+    assert [r.number for r in reports] == [*range(1, 7), *range(11, 45)]
+    assert {(r.exec_type, r.reason, r.input, r.final) for r in reports} == {
+        (ExecType.CANCELED, Reason.REPORTS_FULL, 0, False)
+    }
+    assert (list(matcher.touched), trader.session.live) == ([trader.session], {})
+    assert (list(other.session.live), other.read()) == ([1], [])
+    matcher.touched.clear()
+    assert list(matcher.cancel_session(trader.session, Reason.REPORTS_FULL, 9)) == []
+    assert not matcher.touched
+    matcher.check_invariants()

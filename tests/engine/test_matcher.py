@@ -159,7 +159,7 @@ def test_cancelling_a_session_cancels_all_of_its_orders_oldest_first_and_no_othe
     trader.send(limit(1, BUY, 5, 100), limit(2, SELL, 5, 105), limit(3, BUY, 5, 99), replace(1, 5, 98))
     other.send(limit(1, BUY, 5, 100))
     trader.read()
-    matcher.cancel_session(trader.session, Reason.REPORTS_FULL, 9)
+    assert list(matcher.cancel_session(trader.session, Reason.REPORTS_FULL, 9)) == []
     reports = trader.read()
     assert outline(reports) == [("CANCELED", 1, False), ("CANCELED", 2, False), ("CANCELED", 3, False)]
     assert {(r.input, r.reason, r.leaves_qty, r.transact_time_ns) for r in reports} == {(0, Reason.REPORTS_FULL, 0, 9)}

@@ -188,7 +188,7 @@ def test_every_report_and_every_level_is_the_models(steps: list[Step]) -> None:
             twin.happen(step, now_ns)
     assert twin.matcher.state_hash() == pair.matcher.state_hash()
     for trader in pair.traders:
-        pair.matcher.cancel_session(trader.session, Reason.REPORTS_FULL, pair.now_ns)
+        assert list(pair.matcher.cancel_session(trader.session, Reason.REPORTS_FULL, pair.now_ns)) == []
         pair.model.cancel_session(trader.session.id, Reason.REPORTS_FULL, pair.now_ns)
         pair.compare()
     assert pair.matcher.book(1).depth(1) == ([], [])

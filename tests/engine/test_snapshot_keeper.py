@@ -1,5 +1,6 @@
 """Snapshots are made while the engine runs, and whatever happens to them never harms it."""
 
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -216,3 +217,10 @@ async def test_segments_left_by_a_crash_before_pruning_go_with_the_next_snapshot
         await until(lambda: keeper.taken == 1)
     assert len(engine.snapshots()) == 2
     assert engine.segments()[0] == engine.snapshots()[1]
+
+
+def test_a_child_yields_to_all_others_and_is_the_first_to_go_where_memory_runs_out() -> None:
+    program = "import os; from engine.snapshot_maker import be_humble; be_humble(); "
+    program += "print(os.nice(0), open('/proc/self/oom_score_adj').read())"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["19", "1000"]

@@ -4,6 +4,7 @@ import pytest
 
 from engine.markets import MarketRules
 from engine.matcher import Matcher
+from engine.taking import PAUSE_STEP
 from orderd.wire.records import SelfTradePrevention, Side, TimeInForce
 from orderd.wire.reports import Reason
 from tests.support.matching import (
@@ -119,7 +120,7 @@ def test_many_own_orders_go_in_steps(stp: SelfTradePrevention) -> None:
     data = order(2000, BUY, 1, 100, stp=stp)
     steps = list(matcher.apply_in_steps(trader.session, 1001, memoryview(data), 5))
     assert len(trader.session.live) == {NEWEST: 1000, OLDEST: 0, BOTH: 999}[stp]
-    assert len(steps) >= (1000 // 128 if stp is OLDEST else 0)
+    assert len(steps) >= (1000 // PAUSE_STEP if stp is OLDEST else 0)
     assert sum(report.final for report in trader.read()) == 1
     matcher.check_invariants()
 

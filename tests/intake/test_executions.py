@@ -41,6 +41,12 @@ def test_a_small_memory_shows_the_same_as_a_large_one(
             found += page
             after = int(found[-1][0])
         assert ids(found) == list(range(1, life.site.desk.executions.last + 1))
+        for account in (b"0", b"3"):
+            after, of_account = 0, []
+            while page := client.call("EXEC.READ", after, "COUNT", count, "ACCOUNT", account):
+                of_account += page
+                after = int(page[-1][0])
+            assert of_account == [entry for entry in found if pairs_of(entry[1])["account"].encode() == account]
         shown.append(found)
     assert shown[0] == shown[1]
     last = small.site.desk.executions.last

@@ -110,6 +110,17 @@ def test_a_cancel_that_is_under_way_is_not_made_twice(site: Site) -> None:
     assert kinds(site) == [Kind.NEW, Kind.NEW, Kind.CANCEL, Kind.CANCEL]
 
 
+def test_a_cancel_of_another_instrument_under_way_is_none(site: Site) -> None:
+    client, other = guarded(site), site.connect()
+    client.call("ORDER.NEW", "7", *LIMIT)
+    site.engine.up = False
+    other.send("ORDER.BATCH", "B", RECORD.pack(7, 0, 0, 2, 0, Kind.CANCEL, 0))
+    hang_up(site, client)
+    site.engine.up = True
+    site.advance(3)
+    assert statuses(site, "7") == ["CANCELED"]
+
+
 @pytest.mark.parametrize("committed", [False, True])
 def test_orders_of_a_client_that_a_kill_of_orderd_cut_short_are_cancelled_before_anybody_else_is_served(
     site: Site, committed: bool

@@ -121,6 +121,20 @@ def test_a_transaction_that_is_given_up_halfway_is_done_all_the_same(site: Site,
     assert site.intake.turns.is_free
 
 
+def test_what_a_transaction_places_while_the_daemon_ends_is_guarded_too(site: Site, client: Client) -> None:
+    client.call("CLIENT", "CANCELONDISCONNECT", "ON")
+    queue(client, "t")
+    steps = steps_of(client, ("EXEC",))
+    next(steps)
+    site.intake.hang_up_all()
+    assert site.desk.table.end <= MANY
+    for _ in steps:
+        pass
+    site.intake.hang_up(client.connection)
+    site.pump()
+    assert site.desk.table.end > 2 * MANY and site.desk.table.open == 0
+
+
 def test_a_kill_in_the_middle_of_a_transaction_leaves_nothing_of_it(site: Site, client: Client) -> None:
     queue(client, "t")
     steps = steps_of(client, ("EXEC",))

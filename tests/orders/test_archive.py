@@ -1,5 +1,6 @@
 """Executions read back from the journal are those that memory held, from each position, orders forgotten or not."""
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -165,6 +166,39 @@ def test_damage_is_told_and_never_shown(offset: int) -> None:
     archived.files[segment_name(1)] = bytes(damaged)
     with pytest.raises(ArchiveError, match=r"segment 1: "):
         archived.read(0, 1000)
+
+
+@pytest.fixture(scope="module")
+def whole() -> Archived:
+    return Archived(site_with(800), forgetful=True)
+
+
+@settings(max_examples=examples(100))
+@given(st.data())
+def test_wherever_a_journal_is_damaged_nothing_is_shown_that_never_was(
+    whole: Archived, data: st.DataObject
+) -> None:
+    """Also where it looks as if a segment ended there: zeros, or a file that is cut short."""
+    intact, index, reader = dict(whole.files), whole.index, whole.reader
+    truth = about(whole.desk.executions.read(0, 10**6))
+    name = data.draw(st.sampled_from(sorted(name for name in intact if name.endswith(".segment"))))
+    content = intact[name]
+    at = data.draw(st.integers(0, len(content) - 1))
+    length = data.draw(st.integers(1, 300))
+    bytes_there = content[at : at + length]
+    damage = data.draw(st.sampled_from([bytes(len(bytes_there)), bytes(b ^ 0x41 for b in bytes_there), b""]))
+    whole.files[name] = content[:at] + (damage + content[at + length :] if damage else b"")
+    after, count = data.draw(st.integers(0, len(truth) - 1)), data.draw(st.integers(1, 250))
+    whole.index = copy.deepcopy(index)
+    whole.reader = ArchiveReader(SESSION, whole.index, OrderTable(1, lambda *_: None))
+    try:
+        found = about(whole.read(after, count).found)
+    except ArchiveError:
+        pass
+    else:
+        assert found == truth[after : after + len(found)]
+    finally:
+        whole.files, whole.index, whole.reader = intact, index, reader
 
 
 def test_marks_are_bounded_and_the_first_stays() -> None:

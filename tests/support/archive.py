@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from orderd.journal.record import LAST, encode_records
-from orderd.journal.segment import SEGMENT_HEADER_BYTES, Durability, SegmentHeader
+from orderd.journal.segment import SEGMENT_HEADER_BYTES, Durability, SegmentHeader, encode_segment_header
 from orderd.orders.archive import ArchiveRead, ArchiveReader
 from orderd.orders.archive_cursor import ArchiveError, Block, Steps
 from orderd.orders.entries import Entry
@@ -68,8 +68,11 @@ class MemoryArchive:
     def _read(self, block: Block) -> bytes | None:
         if block.segment < self.gone_below:
             return None
-        seed = SegmentHeader(b"", self._journal_id, block.segment, 0, 0, 0, Durability.COMMIT).seed
-        commit = self._journal[block.segment - 1]
-        data = b"".join(encode_records(commit, block.segment, SEGMENT_HEADER_BYTES, seed, LAST))
-        at = block.offset - SEGMENT_HEADER_BYTES
-        return data[at : at + block.length]
+        end = len(self._segment(block.segment - 1, 0)) if block.segment > 1 else 0
+        data = self._segment(block.segment, end)
+        return data[block.offset : block.offset + block.length]
+
+    def _segment(self, index: int, previous_end: int) -> bytes:
+        header = SegmentHeader(b"orderd", self._journal_id, index, 2**20, index, previous_end, Durability.COMMIT)
+        records = encode_records(self._journal[index - 1], index, SEGMENT_HEADER_BYTES, header.seed, LAST)
+        return encode_segment_header(header) + b"".join(records)

@@ -110,6 +110,10 @@ class History:
             self.client = site.connect()
         elif name == "kill engine":
             site.engine.start()
+        elif name == "hang up":
+            site.intake.disconnect(self.client.connection)
+            site.pump()
+            self.client = site.connect()
         elif name == "settle":
             self.settle()
         else:
@@ -163,7 +167,8 @@ words = st.one_of(
             st.integers(2, 3), st.just("LIMIT"), st.sampled_from(["0.01", "0.02", "0.03"]),
         ),
         st.sampled_from([
-            ("POSTONLY",), ("STP", "CANCEL_OLDEST"), ("STOP", "0.02"), ("DISPLAY", 1), ("MINQTY", 2, "TIF", "IOC"),
+            ("POSTONLY",), ("ACCOUNT", 3), ("ACCOUNT", 3, "TIF", "IOC"),
+            ("STP", "CANCEL_OLDEST"), ("STOP", "0.02"), ("DISPLAY", 1), ("MINQTY", 2, "TIF", "IOC"),
             ("STOP", "0.02", "DISPLAY", 1, "STP", "CANCEL_BOTH"),
             ("GTD", "2033-05-18T03:33:20Z", "MINQTY", 1, "DISPLAY", 2),
             ("DISPLAY", 2, "MAXAGE", 200, "MODE", "fire-and-forget"), ("STOP", "0.03", "MODE", "fire-and-forget"),
@@ -183,6 +188,7 @@ words = st.one_of(
         st.builds(batch_of, st.sampled_from([100, 120, 140]), SHAPES),
     ),
     st.tuples(st.just("ORDER.RESERVE"), st.integers(1, 50)),
+    st.tuples(st.just("CLIENT"), st.just("CANCELONDISCONNECT"), st.sampled_from(["ON", "ON", "OFF"])),
     st.tuples(st.just("EXEC.READ"), st.just(0)),
 )  # fmt: skip
 happenings = st.one_of(
@@ -190,6 +196,6 @@ happenings = st.one_of(
     st.tuples(st.just("engine"), st.booleans()),
     st.tuples(st.just("slow"), st.booleans()),
     st.tuples(st.just("kill"), st.booleans()),
-    *(st.tuples(st.just(name)) for name in ("durable", "time", "kill engine", "settle")),
+    *(st.tuples(st.just(name)) for name in ("durable", "time", "kill engine", "settle", "hang up")),
 )
 histories = st.lists(st.one_of(words, words, words, happenings), max_size=30)

@@ -166,7 +166,7 @@ def rerun(durable: Sequence[Entry]) -> tuple[dict[int, ReportLog], dict[int, byt
                 part = entry.records[start : start + SLICE_RECORDS * RECORD_BYTES]
                 matcher.apply(sessions[entry.session], entry.first + start // RECORD_BYTES, part, entry.time_ns)
         elif isinstance(entry, CancelAllInput):
-            matcher.cancel_session(sessions[entry.session], Reason(entry.reason), entry.time_ns)
+            exhaust(matcher.cancel_session(sessions[entry.session], Reason(entry.reason), entry.time_ns))
         elif isinstance(entry, ExpireInput):
             exhaust(matcher.expire(entry.time_ns))
         elif isinstance(entry, DayEndInput):

@@ -38,7 +38,7 @@ LOG_LINES_SHOWN: Final = 5
 INSTRUMENTS: Final = (("AAPL", "0.01"), ("MSFT", "0.01"), ("ES", "0.25"))
 MODES: Final = ("sync", "batch", "fire-and-forget")
 ROLES: Final = ("maker", "taker", "batch")
-DAEMON: Final = (sys.executable, "-m", "orderd", "run")
+DAEMON: Final = (sys.executable, "-P", "-m", "orderd", "run")
 
 
 def settings(directory: Path) -> str:

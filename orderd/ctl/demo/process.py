@@ -27,7 +27,7 @@ class ClientProcess:
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         # A session of its own: Ctrl-C on the terminal is for the demo, which then stops everything in its order.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "orderd.ctl.demo.client", *words],
+            [sys.executable, "-P", "-m", "orderd.ctl.demo.client", *words],
             stdout=subprocess.PIPE,
             stdin=subprocess.DEVNULL,
             text=True,

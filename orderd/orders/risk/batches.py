@@ -58,7 +58,7 @@ class _Trial:
         sure = 0
         try:
             if len(records) > SMALL * RECORD_BYTES:
-                if self._fits(flow if flow is not None and flow.detailed else flow_of(records, detailed=True)):
+                if self._fits(flow or flow_of(records)):
                     return
                 sure = self._beginning()
             self._walk(sure)
@@ -75,7 +75,7 @@ class _Trial:
             # An order stays together with what is said about it.
             while end < len(records) and records[end - RECORD_BYTES + KIND_OFFSET] == Kind.EXTENSION:
                 end += RECORD_BYTES
-            flow = flow_of(records[start:end], detailed=True)
+            flow = flow_of(records[start:end])
             index = start // RECORD_BYTES
             flow = attrs.evolve(flow, replaces=[attrs.evolve(r, index=r.index + index) for r in flow.replaces])
             if not self._fits(flow):
@@ -198,7 +198,8 @@ class _Trial:
         limits = checks.limits.of(account)
         if limits.repeats_max:
             key = repeat_key(account, instrument, side, price, quantity)
-            seen = checks.repeats(account).seen(key, self._now_ns) + self._keys.get(key, 0)
+            own = self._keys.get(key, 0)
+            seen = checks.repeats(account).seen(key, self._now_ns, own) + own
             if seen >= limits.repeats_max:
                 raise checks.repeated(account, instrument, seen + 1)
             self._keys[key] = self._keys.get(key, 0) + 1

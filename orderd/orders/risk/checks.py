@@ -77,8 +77,7 @@ class RiskChecks:
             self._check_trading(account, instrument, side, quantity)
         if self.is_off:
             return 0
-        if self.positions.waiting:
-            self.positions.settle()
+        self.positions.settle()
         key = account << INSTRUMENT_BITS | instrument
         bounds = self._bounds.get(key) or self.bounds(account, instrument)
         if bounds.is_off:
@@ -166,62 +165,96 @@ class RiskChecks:
     # --- taken in -----------------------------------------------------------------------------------------------------
 
     def took_new(
-        self, account: int, instrument: int, side: int, price: int, quantity: int, now: float, ticket: int = 0
-    ) -> None:
-        """A new order was staged; ``ticket`` is what its check returned, if it was checked by itself."""
-        position = self.positions.take_new(account, instrument, side, quantity)
-        if not self.is_off:
-            bounds = self._bounds.get(account << INSTRUMENT_BITS | instrument) or self.bounds(account, instrument)
-            if bounds.repeats or bounds.rate:
-                now_ns = int(now * 1e9)
-                if bounds.repeats:
-                    key = ticket or repeat_key(account, instrument, side, price, quantity)
-                    self.repeats(account).add(key, now_ns)
-                if bounds.rate:
-                    rates.spend(position.account, bounds.limits, 1, now_ns)
+        self, first: int, account: int, instrument: int, side: int, price: int, quantity: int, now: float,
+        ticket: int = 0,
+    ) -> None:  # fmt: skip
+        """A new order was staged from row ``first`` on; ``ticket`` is what its check returned."""
+        positions = self.positions
+        if self.is_off:
+            positions.catch_up()
+            return
+        if positions.counted_end == first:
+            positions.take_new(account, instrument, side, quantity)
+            positions.taken()
+        self._use_up(account, instrument, side, price, quantity, now, ticket)
 
     def took_replace(self, row: int, order_id: int, kind: int, quantity: int, now: float) -> None:
         """A replace was staged as ``row``."""
-        self.positions.take_replace(row, order_id, kind, quantity)
-        if not self.is_off:
-            order = self.positions.order(order_id)
-            if order is not None and self.limits.of(order.account).orders_per_second:
-                self.spend(self.positions.accounts[order.account], 1, now)
+        positions = self.positions
+        if self.is_off:
+            positions.catch_up()
+            return
+        if positions.counted_end == row:
+            positions.take_replace(row, order_id, kind, quantity)
+            positions.taken()
+        self._use_up_by_replace(order_id, now)
 
     def took_batch(self, records: bytes, flow: Flow | None, first: int, now: float) -> None:
         """A batch was staged from row ``first`` on. ``flow`` is its sum, if known."""
-        if flow is None and len(records) <= SMALL * RECORD_BYTES:
-            self._took_few(records, first, now)
+        if self.is_off:
             return
-        if flow is None or not (flow.detailed or self.is_off):
-            flow = flow_of(records, detailed=not self.is_off)
-        now_ns = int(now * 1e9)
+        is_next = self.positions.counted_end == first
+        if len(records) <= SMALL * RECORD_BYTES:
+            self._took_few(records, first, now)
+        else:
+            self._took_many(flow or flow_of(records), first, now)
+        if is_next:
+            self.positions.taken()
+
+    def _took_many(self, flow: Flow, first: int, now: float) -> None:
+        positions, now_ns = self.positions, int(now * 1e9)
+        is_next = positions.counted_end == first
         for group in flow.groups:
             account = group.account
-            position = self.positions.take_new(account, group.instrument, group.side, group.quantity, group.orders)
-            if not self.is_off:
-                bounds = self.bounds(account, group.instrument)
-                if bounds.repeats:
-                    self.repeats(account).add_all(group.keys, now_ns)
-                if bounds.rate:
-                    rates.spend(position.account, bounds.limits, group.orders, now_ns)
-        if self.is_off:
-            self.positions.take_later(first, flow.replaces)
-            return
+            if is_next:
+                positions.take_new(account, group.instrument, group.side, group.quantity, group.orders)
+            bounds = self.bounds(account, group.instrument)
+            if bounds.repeats:
+                self.repeats(account).add_all(group.keys, now_ns)
+            if bounds.rate:
+                position = positions.position(account, group.instrument)
+                rates.spend(position.account, bounds.limits, group.orders, now_ns)
         for replace in flow.replaces:
-            order_id = self.positions.find(replace.number, first + replace.index)
+            row = first + replace.index
+            order_id = positions.find(replace.number, row)
             if order_id is not None:
-                self.took_replace(first + replace.index, order_id, replace.kind, replace.quantity, now)
+                if is_next:
+                    positions.take_replace(row, order_id, replace.kind, replace.quantity)
+                self._use_up_by_replace(order_id, now)
 
     def _took_few(self, records: bytes, first: int, now: float) -> None:
+        positions = self.positions
+        is_next = positions.counted_end == first
         for row, fields in enumerate(RECORD.iter_unpack(records), first):
             number, price, quantity, instrument, account, kind, flags = fields
             if kind == Kind.NEW:
-                self.took_new(account, instrument, flags & FLAG_SELL, price, quantity, now)
+                side = flags & FLAG_SELL
+                if is_next:
+                    positions.take_new(account, instrument, side, quantity)
+                self._use_up(account, instrument, side, price, quantity, now, 0)
             elif kind == Kind.REPLACE or kind == Kind.REPLACE_OPEN:
-                order_id = self.positions.find(number, row)
+                order_id = positions.find(number, row)
                 if order_id is not None:
-                    self.took_replace(row, order_id, kind, quantity, now)
+                    if is_next:
+                        positions.take_replace(row, order_id, kind, quantity)
+                    self._use_up_by_replace(order_id, now)
+
+    def _use_up(
+        self, account: int, instrument: int, side: int, price: int, quantity: int, now: float, ticket: int
+    ) -> None:
+        bounds = self._bounds.get(account << INSTRUMENT_BITS | instrument) or self.bounds(account, instrument)
+        if bounds.repeats or bounds.rate:
+            now_ns = int(now * 1e9)
+            if bounds.repeats:
+                key = ticket or repeat_key(account, instrument, side, price, quantity)
+                self.repeats(account).add(key, now_ns)
+            if bounds.rate:
+                rates.spend(self.positions.position(account, instrument).account, bounds.limits, 1, now_ns)
+
+    def _use_up_by_replace(self, order_id: int, now: float) -> None:
+        order = self.positions.order(order_id)
+        if order is not None and self.limits.of(order.account).orders_per_second:
+            self.spend(self.positions.position(order.account, order.instrument).account, 1, now)
 
     def spend(self, account: Account, orders: int, now: float) -> None:
         """Take ``orders`` out of the bucket of ``account``."""

@@ -74,11 +74,10 @@ class Group:
 
 @attrs.frozen
 class Flow:
-    """A batch. ``detailed``: with what limits need beyond the sums."""
+    """A batch."""
 
     groups: list[Group]
     replaces: list[Replace]
-    detailed: bool
 
 
 SMALL: Final = 16
@@ -87,7 +86,7 @@ STEP_RECORDS: Final = 4096
 """So many take less than a millisecond."""
 
 
-def flow_in_steps(records: bytes, *, detailed: bool) -> Generator[None, None, Flow]:
+def flow_in_steps(records: bytes) -> Generator[None, None, Flow]:
     """:func:`flow_of`, with pauses in which others may have their turn."""
     step = STEP_RECORDS * RECORD_BYTES
     found: dict[tuple[int, int, int], Group] = {}
@@ -98,7 +97,7 @@ def flow_in_steps(records: bytes, *, detailed: bool) -> Generator[None, None, Fl
         # An order stays together with what is said about it.
         while end < len(records) and records[end - RECORD_BYTES + KIND_OFFSET] == Kind.EXTENSION:
             end += RECORD_BYTES
-        part = flow_of(records[start:end], detailed=detailed)
+        part = flow_of(records[start:end])
         first = start // RECORD_BYTES
         replaces += [attrs.evolve(r, index=r.index + first) for r in part.replaces] if first else part.replaces
         for group in part.groups:
@@ -111,10 +110,10 @@ def flow_in_steps(records: bytes, *, detailed: bool) -> Generator[None, None, Fl
         start = end
         if start < len(records):
             yield
-    return Flow(list(found.values()), replaces, detailed)
+    return Flow(list(found.values()), replaces)
 
 
-def flow_of(records: bytes, *, detailed: bool) -> Flow:
+def flow_of(records: bytes) -> Flow:
     """What well-formed ``records`` add up to."""
     table = np.frombuffer(records, RECORD_DTYPE)
     kind = table["kind"]
@@ -125,12 +124,12 @@ def flow_of(records: bytes, *, detailed: bool) -> Flow:
     else:
         at = np.flatnonzero(is_new)
         new = table[at]
-        triggers = _triggers(table, at) if detailed else None
+        triggers = _triggers(table, at)
         replaces = [
             _replace(records, index)
             for index in np.flatnonzero((kind == Kind.REPLACE) | (kind == Kind.REPLACE_OPEN)).tolist()
         ]
-    return Flow(_groups(new, triggers, detailed=detailed) if len(new) else [], replaces, detailed)
+    return Flow(_groups(new, triggers) if len(new) else [], replaces)
 
 
 def _replace(records: bytes, index: int) -> Replace:
@@ -148,7 +147,7 @@ def _triggers(table: Records, new_at: Indexes) -> Prices | None:
     return triggers
 
 
-def _groups(new: Records, triggers: Prices | None, *, detailed: bool) -> list[Group]:
+def _groups(new: Records, triggers: Prices | None) -> list[Group]:
     side = new["flags"] & FLAG_SELL
     keys = new["account"].astype(np.uint64) << _ACCOUNT_SHIFT
     keys |= new["instrument"].astype(np.uint64) << _INSTRUMENT_SHIFT
@@ -168,11 +167,10 @@ def _groups(new: Records, triggers: Prices | None, *, detailed: bool) -> list[Gr
         Group(key >> 33, key >> 1 & 0xFFFF_FFFF, key & 1, count, below + (above << 32))
         for key, count, below, above in zip(keys[starts].tolist(), counts, low, high, strict=True)
     ]
-    if detailed:
-        if order is not None:
-            new = new[order]
-            triggers = None if triggers is None else triggers[order]
-        _add_details(groups, new, triggers, keys, quantity, starts)
+    if order is not None:
+        new = new[order]
+        triggers = None if triggers is None else triggers[order]
+    _add_details(groups, new, triggers, keys, quantity, starts)
     return groups
 
 

@@ -6,28 +6,35 @@ open is its quantity less what was filled. While replaces of it are unanswered, 
 would leave open, since any of them may have happened already.
 
 What an order adds to its position is at every moment a function of its row in the table and of its unanswered
-replaces, so a restart, which puts both back, comes to the same numbers whatever order things came in.
+replaces, so a restart, which puts both back, comes to the same numbers whatever order things came in. So does counting
+late: rows from :attr:`Positions.counted_end` on are counted, in bulk and as they stand by then, when somebody asks.
+Most of them are done before that, or cost a hundredth of what they would have cost one by one.
 
 Fills that are on their way when a REPLACE with OPEN is taken in come on top of the open quantity that it asks for; how
 many they are, nobody can know before they arrive. A REPLACE of the total cannot overfill.
 """
 
 import struct
-from collections import deque
 from collections.abc import Generator
 from typing import Final
 
 from orderd.orders.ids import IdIndex
-from orderd.orders.risk.flow import SMALL, Replace, flow_of
 from orderd.orders.risk.holdings import INSTRUMENT_BITS, Account, OrderNow, Position, key_of, trigger_of
+from orderd.orders.risk.uncounted import FILL, FILL_HEAD, fill_sums, open_sums, pack_fill, replaces_in
 from orderd.orders.table import IS_DONE, OrderTable, Page
 from orderd.wire.records import FLAG_SELL, RECORD, RECORD_BYTES, TEXT_NUMBER, Kind
 from orderd.wire.reports import ExecType
 
 FLAT_KEPT: Final = 4096
 """Above so many positions one that comes to hold nothing and have nothing open is forgotten at once."""
+LATER_ROWS: Final = 1 << 16
+"""So many rows may wait to be counted: all of them take about a millisecond."""
 STEP_REPLACES: Final = 256
 """So many are counted in about a millisecond."""
+FEW: Final = 32
+"""So many are counted one by one in less time than in bulk."""
+FILLS_BYTES: Final = 4096 * FILL.size
+"""So many fills wait to be counted at most: they take a tenth of a millisecond."""
 
 _QUANTITY_AT: Final = 16
 _FIELDS: Final = struct.Struct("<QIHBB")
@@ -51,16 +58,20 @@ class Positions:
         """Price of the last trade of each instrument that a report told of, in ticks."""
         self.price_changes: list[int] = []
         """Instruments whose last price became another, in order; the last of them."""
+        self.fills: Final = bytearray()
+        """Fills that are not counted yet (:data:`~orderd.orders.risk.uncounted.FILL`)."""
         self.prices_end = 0
         """How often a last price became another."""
-        self.waiting: deque[tuple[int, list[Replace]]] = deque()
-        """Replaces that are not counted yet: the first row of their batch, and they."""
+        self.counted_end = table.end
+        """Rows below it are counted, each later one is when :meth:`settle` is called."""
+        self.prices: dict[int, int] = {}
+        """Price in force by order id, where a replace changed it."""
+        self._logs_prices = False
         self._answered = 0
         self._table = table
         self._ids = ids
         self._replaces: dict[int, dict[int, tuple[int, int]]] = {}  # order id: row of the replace: kind and quantity
         self._targets: dict[int, int] = {}  # row of an unanswered replace: order id
-        self._prices: dict[int, int] = {}  # order id: price in force, where a replace changed it
 
     def position(self, account: int, instrument: int) -> Position:
         """The position, which is there from now on."""
@@ -87,46 +98,94 @@ class Positions:
             self.forget_flat(position)
         return position
 
-    def take_records(self, records: bytes, first: int) -> None:
-        """Records that are in the table from row ``first`` on, at a start; their ids are known."""
-        if len(records) <= SMALL * RECORD_BYTES:
-            for row, (number, _, quantity, instrument, account, kind, flags) in enumerate(
-                RECORD.iter_unpack(records), first
-            ):
-                if kind == _NEW:
-                    self.take_new(account, instrument, flags & FLAG_SELL, quantity)
-                elif kind == _REPLACE or kind == _OPEN:
-                    self.take_numbered(row, number, kind, quantity)
-            return
-        flow = flow_of(records, detailed=False)
-        for group in flow.groups:
-            self.take_new(group.account, group.instrument, group.side, group.quantity, group.orders)
-        self.take_later(first, flow.replaces)
-
-    def take_later(self, first: int, replaces: list[Replace]) -> None:
-        """Replaces of a batch from row ``first`` on: counted by :meth:`settle`, if they are not answered before.
-
-        Each has to be looked up, and mostly nobody asks before the engine has answered.
-        """
-        if replaces:
-            self.waiting.append((first, replaces))
+    def taken(self) -> None:
+        """All rows from :attr:`counted_end` on were counted one by one."""
+        self.counted_end = self._table.end
 
     def settle(self) -> None:
-        """Count what waits to be counted; to be called before any open quantity is looked at."""
-        for _ in self.settle_in_steps():
-            pass
+        """Count what waits to be counted; to be called before any quantity or price is looked at."""
+        if self.fills:
+            self._count_fills()
+        while self.counted_end < self._table.end:
+            self._count()
 
     def settle_in_steps(self) -> Generator[None, None, None]:
         """The same with pauses in which others may have their turn."""
-        while self.waiting:
-            first, replaces = self.waiting.popleft()
-            if len(replaces) > STEP_REPLACES:
-                self.waiting.appendleft((first, replaces[STEP_REPLACES:]))
-                replaces = replaces[:STEP_REPLACES]
-            for replace in replaces:
-                if first + replace.index > self._answered:
-                    self.take_numbered(first + replace.index, replace.number, replace.kind, replace.quantity)
+        while self.counted_end < self._table.end:
+            self._count()
             yield
+        self.settle()
+
+    def catch_up(self) -> None:
+        """Count some of what waits if it is much. To be called with each order, so that it never becomes more."""
+        if self._table.end - self.counted_end > LATER_ROWS:
+            self._count()
+
+    def bound_fills(self) -> None:
+        """Count all fills if they are many. To be called with each delivery."""
+        if len(self.fills) >= FILLS_BYTES:
+            self._count_fills()
+
+    def catch_up_in_steps(self) -> Generator[None, None, None]:
+        """Count until it is not much any more that waits."""
+        while self._table.end - self.counted_end > LATER_ROWS:
+            self._count()
+            yield
+
+    def _count(self) -> None:
+        """Count the next rows: in no more than about a millisecond."""
+        first = self.counted_end
+        page, start, end = self._table.stretch(first, self._table.end)
+        if page is None or end - start <= FEW:
+            self._count_few(first, first + end - start)
+            return
+        replaces = [row for row in replaces_in(page, start, end) if first + row - start > self._answered]
+        if len(replaces) > STEP_REPLACES:
+            end = replaces[STEP_REPLACES]
+            del replaces[STEP_REPLACES:]
+        for account, instrument, side, quantity, orders in open_sums(page, start, end):
+            self.take_new(account, instrument, side, quantity, orders)
+        self.counted_end = first + end - start
+        for row in replaces:
+            self._take_row(first + row - start, page, row)
+
+    def _count_fills(self) -> None:
+        fills = bytes(self.fills)
+        self.fills.clear()
+        if len(fills) <= FEW * FILL.size:
+            for _, instrument, account, kind, flags, quantity, price in FILL.iter_unpack(fills):
+                if kind == _NEW:
+                    self._fill(account, instrument, flags & FLAG_SELL, quantity)
+                    if self.last_px.get(instrument) != price:
+                        self._note_price(instrument, price)
+            return
+        sums, prices = fill_sums(fills)
+        for account, instrument, side, quantity, _ in sums:
+            self._fill(account, instrument, side, quantity)
+        for instrument, price in prices:
+            if self.last_px.get(instrument) != price:
+                self._note_price(instrument, price)
+
+    def _fill(self, account: int, instrument: int, side: int, quantity: int) -> None:
+        position = self.by_key.get(account << INSTRUMENT_BITS | instrument) or self.position(account, instrument)
+        position.net += -quantity if side else quantity
+        position.changes()
+        if len(self.by_key) > FLAT_KEPT:
+            self.forget_flat(position)
+
+    def _count_few(self, first: int, end: int) -> None:
+        for order_id in range(first, end):
+            place = self._table.locate(order_id)
+            self.counted_end = order_id + 1
+            if place is not None and not IS_DONE[place[0].status[place[1]]]:
+                self._take_row(order_id, *place)
+
+    def _take_row(self, order_id: int, page: Page, row: int) -> None:
+        number, _, quantity, instrument, account, kind, flags = RECORD.unpack_from(page.records, row * RECORD_BYTES)
+        if kind == _NEW:
+            self.take_new(account, instrument, flags & FLAG_SELL, self._counted(order_id, page, row))
+        elif (kind == _REPLACE or kind == _OPEN) and order_id > self._answered:
+            self.take_numbered(order_id, number, kind, quantity)
 
     def take_numbered(self, row: int, number: int, kind: int, quantity: int) -> int | None:
         """:meth:`take_replace` of the order of that number, if there is one; its order id."""
@@ -177,15 +236,23 @@ class Positions:
 
         ``total`` is the sum of its cumulative and its leaves quantity, ``input_`` the row of what caused it.
         """
+        if exec_type == _TRADE:
+            end = (row + 1) * RECORD_BYTES
+            self.fills.extend(pack_fill(page.records[end - FILL_HEAD : end], last_qty, last_px))
+        elif exec_type == _REPLACED:
+            self._note_replaced(order_id, input_)
+        was_done, is_done = IS_DONE[page.status[row]], IS_DONE[status]
+        if is_done and self.prices:
+            self.prices.pop(order_id, None)
+        if order_id >= self.counted_end:
+            return
         quantity, instrument, account, kind, flags = _unpack(page.records, row * RECORD_BYTES + _QUANTITY_AT)
         if kind != _NEW:
             return
         position = self.by_key.get(account << INSTRUMENT_BITS | instrument) or self.position(account, instrument)
-        was_done, is_done = IS_DONE[page.status[row]], IS_DONE[status]
         if page.quantity:
             quantity = page.quantity.get(row, quantity)
         filled = page.cum_qty[row] if page.cum_qty is not None else 0
-        side = flags & FLAG_SELL
         replaces = self._replaces.get(order_id) if self._replaces else None
         if was_done:
             more = 0
@@ -193,27 +260,18 @@ class Positions:
             more = -_open(quantity, filled, replaces) if replaces else filled - quantity if quantity > filled else 0
         if exec_type == _TRADE:
             filled += last_qty
-            position.net += -last_qty if side else last_qty
-            if self.last_px.get(instrument) != last_px:
-                self._note_price(instrument, last_px)
         elif exec_type == _REPLACED:
             quantity = total
-            self._note_replaced(order_id, input_)
         if not is_done:
             more += _open(quantity, filled, replaces) if replaces else quantity - filled if quantity > filled else 0
-        position.open[side] += more
+        position.open[flags & FLAG_SELL] += more
         if not position.is_changed:
             position.changes()
         if is_done != was_done:
-            self._note_end(order_id, position, was_done - is_done)
-
-    def _note_end(self, order_id: int, position: Position, orders: int) -> None:
-        position.orders += orders
-        position.account.orders += orders
-        if self._prices:
-            self._prices.pop(order_id, None)
-        if len(self.by_key) > FLAT_KEPT:
-            self.forget_flat(position)
+            position.orders += was_done - is_done
+            position.account.orders += was_done - is_done
+            if len(self.by_key) > FLAT_KEPT:
+                self.forget_flat(position)
 
     def answered(self, input_: int) -> None:
         """The engine has told all that the row ``input_`` causes; what it was is no concern of the caller.
@@ -221,8 +279,6 @@ class Positions:
         Rows are answered in their order.
         """
         self._answered = input_
-        while self.waiting and self.waiting[0][0] + self.waiting[0][1][-1].index <= input_:
-            self.waiting.popleft()
         if not self._targets or (order_id := self._targets.pop(input_, None)) is None:
             return
         place = self._table.locate(order_id)
@@ -251,7 +307,7 @@ class Positions:
             account,
             instrument,
             flags & FLAG_SELL,
-            self._prices.get(order_id, price),
+            self.prices.get(order_id, price),
             trigger_of(self._table.extensions(order_id)) if row not in page.triggered else 0,
             filled,
             _open(quantity, filled, None),
@@ -279,10 +335,18 @@ class Positions:
         place = self._table.locate(input_) if input_ else None
         if place is not None:
             page, row = place
-            self._prices[order_id] = RECORD.unpack_from(page.records, row * RECORD_BYTES)[1]
+            self.prices[order_id] = RECORD.unpack_from(page.records, row * RECORD_BYTES)[1]
+
+    def log_prices(self) -> None:
+        """Keep :attr:`price_changes` from now on; before, it counts as too short."""
+        if not self._logs_prices:
+            self._logs_prices = True
+            self.prices_end += 1
 
     def _note_price(self, instrument: int, price: int) -> None:
         self.last_px[instrument] = price
+        if not self._logs_prices:
+            return
         self.price_changes.append(instrument)
         self.prices_end += 1
         if len(self.price_changes) >= 2 * _CHANGES_KEPT:
@@ -290,9 +354,11 @@ class Positions:
 
     def forget_flat(self, position: Position) -> None:
         """Forget it if there is nothing in it."""
-        if position.is_empty and not position.value:
-            del position.account.held[position.instrument]
-            position.account.changed.pop(position.instrument, None)
+        if position.is_empty:
+            account = position.account
+            account.value -= position.value
+            del account.held[position.instrument]
+            account.changed.pop(position.instrument, None)
             del self.by_key[key_of(position.account.number, position.instrument)]
 
 

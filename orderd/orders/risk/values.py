@@ -41,6 +41,7 @@ class Values:
 
     def total(self, account: Account) -> int:
         """The value of all its positions. Raises :class:`NoPrice` if one has none and is not empty."""
+        self._positions.log_prices()
         if account.prices_seen != self._positions.prices_end:
             self._note_prices(account)
         changed = account.changed

@@ -1,9 +1,12 @@
 """What is remembered is bounded, and what is kept up lazily is what a sum from scratch gives."""
 
 import random
+from collections import Counter
 from fractions import Fraction
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orderd.orders.errors import Limit
 from orderd.orders.risk import positions as positions_module
@@ -18,6 +21,7 @@ from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.wire.paths import Path
 from orderd.wire.records import RECORD, Kind
 from orderd.wire.reports import ExecType, OrderStatus
+from tests.support.scale import examples
 
 INSTRUMENTS = InstrumentTable(Instrument(f"S{number}", number, "0.01", "0.1") for number in range(1, 8))
 
@@ -31,7 +35,7 @@ class Book:
 
     def new(self, account: int, instrument: int, side: int, quantity: int) -> int:
         row = self.table.append(RECORD.pack(self.table.end, 5, quantity, instrument, account, Kind.NEW, side))
-        self.positions.take_new(account, instrument, side, quantity)
+        self.positions.settle()
         return row
 
     def report(self, row: int, exec_type: ExecType, status: OrderStatus, quantity: int = 0, price: int = 0) -> None:
@@ -81,6 +85,49 @@ def test_repeats_forget_the_oldest_beyond_the_bound(monkeypatch: pytest.MonkeyPa
     assert (repeats.seen(5, 1000), repeats.seen(999, 1000)) == (0, 4)
     assert repeats.seen(999, 60_000 * 10**6 + 2000) == 0
     assert not repeats._counts
+
+
+@settings(max_examples=examples(100))
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.lists(st.integers(1, 6), max_size=8), st.integers(0, 2)), max_size=30),
+    st.integers(1, 3),
+)
+def test_what_left_the_window_is_forgotten_piece_by_piece_and_never_counts(
+    history: list[tuple[int, list[int], int]], most: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rates, "EXPIRED_AT_ONCE", 1)
+        repeats = rates.Repeats(AccountLimits(repeats_max=most, repeats_window_ms=10))
+        now, taken = 0, list[tuple[int, int]]()
+        for passed, keys, others in history:
+            now += passed * 1_000_000
+            within = Counter(key for at, key in taken if at > now - 10_000_000)
+            for key in range(1, 7):
+                assert (repeats.seen(key, now, others) + others >= most) == (within[key] + others >= most)
+            fits = all(count + within[key] <= most for key, count in Counter(keys).items())
+            assert repeats.fit(keys, {}, now) == fits
+            if fits and len(keys) == 1:
+                repeats.add(keys[0], now)
+            elif fits and keys:
+                repeats.add_all(list(keys), now)
+            taken += [(now, key) for key in keys if fits]
+            assert sum(repeats._counts.values()) == repeats._kept
+
+
+def test_with_limits_in_money_too_positions_that_are_empty_again_are_forgotten(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(positions_module, "FLAT_KEPT", 10)
+    checks = RiskChecks(INSTRUMENTS, book.positions, Trading())
+    checks.apply(RiskLimits(AccountLimits(gross_notional_max=Fraction(1000)), references={2: 100}))
+    for account in range(1, 100):
+        checks.check_new(account, 2, 0, 5, 5, 0, 1.0)
+        row = book.new(account, 2, 0, 5)
+        checks.check_new(account, 2, 0, 5, 5, 0, 1.0)
+        assert book.positions.accounts[account].value
+        book.report(row, ExecType.CANCELED, OrderStatus.CANCELED)
+    assert len(book.positions.by_key) <= 11
+    assert book.positions.accounts[99].value == 0
 
 
 def test_the_value_of_an_account_is_what_a_sum_from_scratch_gives(book: Book, monkeypatch: pytest.MonkeyPatch) -> None:
