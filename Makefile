@@ -57,7 +57,8 @@ conformance: $(READY) ## what others wrote to test matching engines, all of it, 
 
 campaign: $(READY) ## the suite's random and whole-system parts, SCALE=40 times as long
 	ORDERD_TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -q tests/link tests/journal tests/orders tests/wire tests/engine \
-		tests/end_to_end/test_exactly_once.py tests/end_to_end/test_crashes.py tests/end_to_end/test_two_roads.py
+		tests/intake tests/client $(addprefix tests/end_to_end/test_,exactly_once.py crashes.py two_roads.py \
+		snapshots.py vocabulary.py)
 
 lint: $(READY) ## style, types, who imports whom, systemd units
 	$(BIN)/ruff check

@@ -91,7 +91,8 @@ class Timekeeper:
         instrument, rules = self._instruments.by_id[change.instrument], change.rules
         low, high = (instrument.format_price(limit).decode() if limit else "none" for limit in (rules.low, rules.high))
         told = log.warning if rules.halted else log.info
-        told(f"market {'halted' if rules.halted else 'open'}", symbol=instrument.symbol, price_low=low, price_high=high)
+        event = "market halted" if rules.halted else "market open"
+        told(event, symbol=instrument.symbol, price_low=low, price_high=high)
 
     def _tell_expiries(self, every_s: float) -> None:
         """In summary: there may be many, one by one."""

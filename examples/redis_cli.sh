@@ -1,9 +1,9 @@
 #!/bin/sh
 # orderd from a shell, by redis-cli:
 #
-#     examples/redis_cli.sh PATH-OF-THE-SOCKET [SYMBOL [PRICE]]
+#     examples/redis_cli.sh [PATH-OF-THE-SOCKET [SYMBOL [PRICE]]]
 set -eu
-socket=$1 symbol=${2:-AAPL} price=${3:-187.25}
+socket=${1:-${ORDERD_SOCKET:?name the socket}} symbol=${2:-AAPL} price=${3:-187.25}
 
 # -3: RESP3, so that an order's pairs are shown as pairs. -e: exit code 1 for an error.
 orderd() { redis-cli -s "$socket" -3 -e "$@"; }

@@ -34,6 +34,7 @@ class Archive:
         self._answered = answered
         self._questions_in, self._questions = trio.open_memory_channel[ArchiveRead](questions_max)
         self._limiter = trio.CapacityLimiter(READERS)
+        self._told = ""
 
     def ask(self, question: ArchiveRead) -> None:
         """Answer it when its turn comes."""
@@ -72,7 +73,10 @@ class Archive:
             question.finish(end.value)
         except (ArchiveError, OSError) as error:
             why = str(error)
-            log.error("the journal cannot be read back", reason=why)
+            if why != self._told:
+                # However often somebody asks for it.
+                self._told = why
+                log.error("the journal cannot be read back", reason=why)
             question.finish(None, why)
 
 

@@ -28,11 +28,11 @@ from orderd.dispatch.book_queries import Query
 from orderd.dispatch.dispatcher import Dispatcher, Owner, Roads
 from orderd.dispatch.grpc_fallback import channel_to
 from orderd.embedded_engine import EmbeddedEngine
-from orderd.gateway import Gateway, GatewaySettings
+from orderd.gateway import Gateway
+from orderd.gateway_settings import gateway_settings
 from orderd.info import daemon_info
 from orderd.intake.binding import listening_socket, name_of
 from orderd.intake.context import BookQuery
-from orderd.intake.intake import IntakeLimits
 from orderd.intake.listener import Listener
 from orderd.intake.pending import Unfinished
 from orderd.journal import JournalWriter, RealDisk, open_journal
@@ -40,10 +40,9 @@ from orderd.journal.errors import JournalError, JournalFull
 from orderd.journal.interface import Journal
 from orderd.link.health import Transport, TransportState
 from orderd.link.report_intake import Delivery
-from orderd.link.terms import Connected, SenderSettings
+from orderd.link.terms import Connected
 from orderd.live import SettingsOwner, Source, batching_settings, share_settings
 from orderd.orders.archive import ArchiveRead, ArchiveReader
-from orderd.orders.desk import DeskLimits
 from orderd.orders.entries import Entry
 from orderd.orders.journal_index import JournalIndex
 from orderd.runtime.activation import take_socket
@@ -68,34 +67,6 @@ JOURNAL_FAILURE_S: Final = 1.0
 """How long clients have to read that the journal failed."""
 
 log = get_logger("orderd")
-
-
-def gateway_settings(settings: Settings) -> GatewaySettings:
-    """The settings in the terms of the gateway's parts."""
-    limits, udp = settings.limits, settings.udp
-    return GatewaySettings(
-        instruments=settings.instruments,
-        desk=DeskLimits(
-            limits.orders_unconfirmed_max,
-            limits.orders_remembered_max,
-            settings.executions.kept,
-            settings.journal.segment_bytes // 4,
-            shares=share_settings(settings),
-            executions_in_memory=settings.executions.in_memory if settings.journal.backend == "file" else None,
-        ),
-        link=SenderSettings(
-            datagram_bytes_max=udp.datagram_bytes_max,
-            window_datagrams=udp.window_datagrams,
-            timeout_initial=udp.timeout_initial_ms / 1000,
-            timeout_minimum=udp.timeout_min_ms / 1000,
-            retransmits_max=udp.retransmits_max,
-            probe_interval=udp.probe_interval_ms / 1000,
-            report_poll=udp.report_poll_ms / 1000,
-            transport=Transport(settings.engine.transport),
-        ),
-        batching=batching_settings(settings),
-        intake=IntakeLimits(settings.listen.clients_max, limits.query_bytes_max, limits.reply_bytes_max),
-    )
 
 
 @attrs.frozen
@@ -129,32 +100,9 @@ class Daemon:
         self.clock = clock
         self.started_at = clock.monotonic()
         self.owner = SettingsOwner(settings, source or _Given(settings))
-        self.gateway = Gateway(
-            gateway_settings(settings),
-            self.owner.in_force,
-            self.owner,
-            journal_room=lambda: self.writer.room,
-            room_reserved=settings.journal.segment_bytes // 8,
-            info=lambda: daemon_info(self),
-            ask_book=self._ask_book,
-            monotonic=clock.monotonic,
-            time_ns=clock.time_ns,
-            journal_location=lambda: journal.location,
-            read_archive=self._read_archive if settings.journal.backend == "file" else None,
-        )
+        self.gateway = self._make_gateway(journal)
         nonce = entropy.u64()
-        journal.commit(self.gateway.restore(journal.replay(), nonce))
-        desk = self.gateway.desk
-        log.info(
-            "journal read",
-            orders=desk.table.end - 1,
-            unconfirmed=desk.unconfirmed,
-            executions=desk.executions.last,
-            epoch=desk.epoch,
-            session=f"{journal.journal_id:016x}",
-            trading=desk.trading.state.name,
-            accounts_restricted=len(desk.trading.accounts),
-        )
+        self._read(journal, nonce)
         self.archive = self._make_archive(journal.journal_id)
         self.writer = JournalWriter(journal, settings.journal)
         self.dispatcher = Dispatcher(
@@ -172,14 +120,44 @@ class Daemon:
         self._waiting = trio.CancelScope()
         self._withdrawing = trio.Event()
         """Set when there may be room for cancels of clients that are gone."""
-        self._unconfirmed = AsyncValue(desk.unconfirmed)
+        self._unconfirmed = AsyncValue(self.gateway.desk.unconfirmed)
         self._is_settled = AsyncValue(True)
         self._is_ready = False
         self._listener: Listener
         self.gateway.withdraw_at_start()
-        if desk.withdrawals.cancelled:
-            log.warning("orders of clients that are gone are cancelled", orders=desk.withdrawals.cancelled)
+        if cancelled := self.gateway.desk.withdrawals.cancelled:
+            log.warning("orders of clients that are gone are cancelled", orders=cancelled)
         self.owner.on_change(self._apply)
+
+    def _make_gateway(self, journal: Journal) -> Gateway:
+        return Gateway(
+            gateway_settings(self.settings),
+            self.owner.in_force,
+            self.owner,
+            journal_room=lambda: self.writer.room,
+            room_reserved=self.settings.journal.segment_bytes // 8,
+            info=lambda: daemon_info(self),
+            ask_book=self._ask_book,
+            monotonic=self.clock.monotonic,
+            time_ns=self.clock.time_ns,
+            journal_location=lambda: journal.location,
+            read_archive=self._read_archive if self.settings.journal.backend == "file" else None,
+        )
+
+    def _read(self, journal: Journal, nonce: int) -> None:
+        """Do again what the journal holds, and commit this start."""
+        journal.commit(self.gateway.restore(journal.replay(), nonce))
+        desk = self.gateway.desk
+        log.info(
+            "journal read",
+            orders=desk.table.end - 1,
+            unconfirmed=desk.unconfirmed,
+            executions=desk.executions.last,
+            epoch=desk.epoch,
+            session=f"{journal.journal_id:016x}",
+            trading=desk.trading.state.name,
+            accounts_restricted=len(desk.trading.accounts),
+        )
 
     def _make_archive(self, journal_id: int) -> Archive:
         desk, settings = self.gateway.desk, self.settings

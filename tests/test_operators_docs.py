@@ -79,3 +79,12 @@ def test_links_lead_to_files_and_headings_that_exist(name: str) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)$", there.read_text(), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", text).lower().replace(" ", "-") for text in headings}, target
+
+
+def test_files_that_the_architecture_names_exist() -> None:
+    named = set(re.findall(r"`([\w/]+\.py)`", (ROOT / "docs" / "ARCHITECTURE.md").read_text()))
+    there = [
+        f"/{path.relative_to(ROOT)}" for top in ("orderd", "engine", "tests") for path in (ROOT / top).rglob("*.py")
+    ]
+    assert len(named) > 50
+    assert [name for name in sorted(named) if not any(path.endswith(f"/{name}") for path in there)] == []

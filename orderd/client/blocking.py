@@ -194,7 +194,7 @@ class Client:
         if after is None:
             self.call(requests.settled_executions())
             after = stream.last_id(self.info("executions"))
-        return Executions(self._settings, stream.Place(after, account))
+        return Executions(Line(self._settings, was_connected=self._line.was_connected), stream.Place(after, account))
 
     def rebuild(self, *, account: int | None = None) -> stream.OpenOrders:
         """The open orders and the place in the stream that they belong to: what to do after ``Trimmed``."""
@@ -263,8 +263,8 @@ class Executions:
     :class:`orderd.client.errors.Unanswered` when the daemon is away for longer than ``retry_s``: iterate on then.
     """
 
-    def __init__(self, settings: Settings, place: stream.Place) -> None:
-        self._line = Line(settings)
+    def __init__(self, line: Line, place: stream.Place) -> None:
+        self._line = line
         self._place = place
         self._page: list[Execution] = []
         """Those not told yet, last first."""

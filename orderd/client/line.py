@@ -12,7 +12,7 @@ from orderd.client.conversation import CHUNK_BYTES, Backoff, Conversation, HungU
 from orderd.client.errors import ProtocolViolation
 from orderd.client.forks import tell_of_forks
 from orderd.client.requests import Request
-from orderd.client.settings import Settings
+from orderd.client.settings import FIRST_CONNECT_S, Settings
 
 T = TypeVar("T")
 CONNECT_S: Final = 5.0
@@ -25,8 +25,10 @@ class Line:
     It connects with the first request, and again with the next one after a break.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, was_connected: bool = False) -> None:
         self.settings = settings
+        self.was_connected = was_connected
+        """Whether there was a daemon at that socket, by this line or another."""
         self._conversation = Conversation(timeout_s=settings.timeout_s, name=settings.name)
         self._backoff = Backoff()
         self._socket: socket.socket | None = None
@@ -77,15 +79,18 @@ class Line:
                 limit_s = max(limit_s, self.settings.retry_s + request.block_s)
             if not conversation.unanswered:
                 return tickets
-            self._step(since + limit_s)
+            self._step(since + self._patience_s(limit_s))
             now = time.monotonic()
             if conversation.answered != answered:
                 answered, since = conversation.answered, now
-            elif now >= since + limit_s:
-                problem = f"no answer within {limit_s:g} s: {self._problem}"
+            elif now >= since + (patience_s := self._patience_s(limit_s)):
+                problem = f"no answer within {patience_s:g} s: {self._problem}"
                 self._hang_up(problem)
                 conversation.give_up(problem)
                 tickets += [unsent(request, problem) for request in source]
+
+    def _patience_s(self, limit_s: float) -> float:
+        return limit_s if self.was_connected else min(limit_s, FIRST_CONNECT_S)
 
     # --- one step -----------------------------------------------------------------------------------------------------
 
@@ -143,7 +148,7 @@ class Line:
         except BaseException:
             connecting.close()
             raise
-        self._socket = connecting
+        self._socket, self.was_connected = connecting, True
         self._poll.register(connecting)
         self._conversation.connected(time.monotonic())
 

@@ -13,6 +13,9 @@ from orderd.client.forks import tell_of_forks
 from orderd.runtime.places import runtime_directory
 
 SYSTEM_SOCKET: Final = Path("/run/orderd/orderd.sock")
+FIRST_CONNECT_S: Final = 5.0
+"""How long a client that was never connected tries to be, if ``retry_s`` is not less. A daemon that was there and is
+gone will be started again; where none ever was it is mostly the path that is wrong."""
 
 
 def default_socket(environ: Mapping[str, str] = os.environ) -> Path:
@@ -34,7 +37,8 @@ class Settings:
     """Silence, while something is to be answered, after which the connection counts as dead. Longer than the daemon's
     ``reply_timeout_ms``, or every order that the engine is slow with is sent twice; harmless, but of no use."""
     retry_s: float = 30.0
-    """How long a request is tried without any answer before it is :class:`orderd.client.errors.Unanswered`."""
+    """How long a request is tried without any answer before it is :class:`orderd.client.errors.Unanswered`; at most
+    :data:`FIRST_CONNECT_S` while there was no connection yet."""
 
     @classmethod
     def make(cls, socket: str | os.PathLike[str] | None, name: str, timeout_s: float, retry_s: float) -> "Settings":

@@ -216,7 +216,7 @@ class TrioClient:
         if after is None:
             await self.call(requests.settled_executions())
             after = stream.last_id(await self.info("executions"))
-        line = TrioLine(self._settings)
+        line = TrioLine(self._settings, was_connected=self._line.was_connected)
         self._tasks().start_soon(line.run)
         return TrioExecutions(line, stream.Place(after, account))
 

@@ -9,7 +9,7 @@ import trio
 from orderd.client.conversation import CHUNK_BYTES, WINDOW, Backoff, Conversation, HungUp, Ticket, unsent
 from orderd.client.errors import ClientError, ProtocolViolation, Unanswered
 from orderd.client.requests import Request
-from orderd.client.settings import Settings
+from orderd.client.settings import FIRST_CONNECT_S, Settings
 
 T = TypeVar("T")
 CONNECT_S: Final = 5.0
@@ -20,11 +20,14 @@ _LARGE_AT_ONCE: Final = 8
 class TrioLine:
     """One conversation, over as many connections as it takes: the shell around it, run by a task of its own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, was_connected: bool = False) -> None:
         self.settings = settings
+        self.was_connected = was_connected
+        """Whether there was a daemon at that socket, by this line or another."""
         self._conversation = Conversation(timeout_s=settings.timeout_s, name=settings.name)
         self._backoff = Backoff()
         self._problem = "not connected yet"
+        self._trying_since = math.inf
         self._wake = trio.Event()
         self._connection = trio.CancelScope()
         self._silence = trio.CancelScope()
@@ -134,8 +137,10 @@ class TrioLine:
         with self.whole:
             while True:
                 while not self._conversation.unanswered:
+                    self._trying_since = math.inf
                     await self._wake.wait()
                     self._wake = trio.Event()
+                self._trying_since = min(self._trying_since, trio.current_time())
                 with trio.CancelScope() as self._connection:
                     await self._connect_and_talk()
                 await trio.sleep(self._backoff.after(self._conversation.answered))
@@ -148,7 +153,10 @@ class TrioLine:
         except (OSError, trio.TooSlowError) as error:
             said = "no answer" if isinstance(error, trio.TooSlowError) else error.strerror or error
             self._problem = f"cannot connect to {path}: {said}"
+            if not self.was_connected and trio.current_time() >= self._trying_since + FIRST_CONNECT_S:
+                self._conversation.give_up(f"no answer within {FIRST_CONNECT_S:g} s: {self._problem}")
             return
+        self.was_connected = True
         self._conversation.connected(trio.current_time())
         try:
             async with connected, trio.open_nursery() as nursery:

@@ -146,9 +146,12 @@ def number_text(value: object, name: str) -> str:
         return value
     if isinstance(value, Decimal):
         return format(value, "f")
-    if isinstance(value, bool | float):
-        raise TypeError(f"{name} {value!r} must be a Decimal, an int or decimal text: a float is not exact")
-    return integer_text(value, name)
+    try:
+        if not isinstance(value, bool):
+            return str(index(value))  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    raise TypeError(f"{name} {value!r} must be a Decimal, an int or decimal text: a float is not exact")
 
 
 def integer_text(value: object, name: str) -> str:

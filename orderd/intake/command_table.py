@@ -13,8 +13,9 @@ from orderd.intake.pending import DuplicateReply, Pending
 from orderd.orders.errors import Duplicate, Refused
 
 Reply = bytes | Pending
-Handler = Callable[[Context, list[bytes]], Reply | list[Reply] | Generator[None, None, Reply | list[Reply]]]
-"""Takes the words behind the command's name. A generator pauses where others may have their turn.
+Handler = Callable[[Context, list[bytes]], Reply | list[Reply] | Generator[bool | None, None, Reply | list[Reply]]]
+"""Takes the words behind the command's name. A generator pauses where others may have their turn; a true value says
+that from there on it is one piece: nobody else places anything.
 
 May raise :class:`orderd.orders.errors.Refused`.
 """
@@ -126,7 +127,7 @@ TABLE: Final = CommandTable()
 """Filled by the modules that hold the handlers."""
 
 
-Steps = Generator[None, None, list[Reply]]
+Steps = Generator[bool | None, None, list[Reply]]
 """A command that is being done: others may have their turn at each yield; returns the replies."""
 
 
@@ -164,7 +165,7 @@ def finish(outcome: list[Reply] | Steps) -> list[Reply]:
             return found
 
 
-def _guarded(context: Context, steps: Generator[None, None, Reply | list[Reply]]) -> Steps:
+def _guarded(context: Context, steps: Generator[bool | None, None, Reply | list[Reply]]) -> Steps:
     try:
         reply = yield from steps
         return reply if isinstance(reply, list) else [reply]

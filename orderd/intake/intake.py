@@ -92,6 +92,7 @@ class Intake:
         self._kill = False
         self.turns = Turns(lambda held: services.desk.hold(held=held))
         self.guarding = services.guarding
+        self._shares = services.desk.shares
         self._subscriptions = services.subscriptions
         self.wait_list.turns = self._subscriptions.ready
         self.wait_list.reads_along = lambda: self._subscriptions.await_executions
@@ -313,16 +314,16 @@ class Intake:
         self.commands_total += 1
         found = TABLE.find(request)
         if found is None or not found[0].takes(len(request)):
-            return self._refuse(client, _objection(found, request))
+            self._refuse(client, _objection(found, request))
+            return None
         command, args = found[0], request[found[1] :]
         objection = not_permitted(command, args, client.role)
         if objection is not None:
-            return self._refuse(client, objection)
-        if client.transaction is not None and not command.immediate:
+            self._refuse(client, objection)
+        elif client.transaction is not None and not command.immediate:
             client.waiter.add(self._queue(client, command, args, request))
         else:
-            if command.may_close:
-                self._kill = True
+            self._kill = self._kill or command.may_close
             client.has_told_much = command.group == ONE_AT_A_TIME
             if command.takes_turns and (not self.turns.is_free or self._is_ahead(client, context.now)):
                 return self._later(context, command, args)
@@ -351,9 +352,9 @@ class Intake:
 
     def _is_ahead(self, client: Client, now: float) -> bool:
         """Whether it has to let others go first; not while the engine is away, as nothing would change."""
-        desk = self._services.desk
-        if not desk.shares.others_trade(client.owner, now) or client.gave_up_at == self.confirmed:
+        if not self._shares.others_trade(client.owner, now) or client.gave_up_at == self.confirmed:
             return False
+        desk = self._services.desk
         return desk.shares.is_ahead(client.owner, desk.outcomes.confirmed_end, now) and self._services.is_confirming()
 
     def _in_turns(self, client: Client, command: Command, steps: Steps) -> Turned:
@@ -361,10 +362,12 @@ class Intake:
             return (yield from self.turns.in_one_piece(client, steps))
         while True:
             try:
-                next(steps)
+                in_one_piece = next(steps)
             except StopIteration as end:
                 found: list[Reply] = end.value
                 return found
+            if in_one_piece:
+                return (yield from self.turns.in_one_piece(client, steps))
             yield Turn.OTHERS
             if command.role is Role.TRADE:
                 yield from self.turns.wait(client, alone=False)

@@ -229,18 +229,23 @@ def order_list(context: Context, args: list[bytes]) -> Reply:
     reply="pairs batch_id, orders, status (QUEUED, DONE, UNKNOWN), accepted, rejected, trades, first_order_id (that of "
     "record 0; record i has first_order_id + i)",
 )  # fmt: skip
-def order_batch(context: Context, args: list[bytes]) -> Generator[None, None, Reply]:
+def order_batch(context: Context, args: list[bytes]) -> Generator[bool | None, None, Reply]:
     batch_id = words.cl_ord_id(args[0])
     mode = context.services.live.mode
     for _, value in words.options(args[2:], {b"MODE": 1}, frozenset()):
         mode = words.mode(value)
     draft = context.desk.entry.draft_batch(batch_id, args[1])
-    yield
+    yield False
     context.desk.entry.check_draft(draft)
-    yield
+    yield False
     yield from context.desk.entry.add_up_draft(draft)
-    yield
-    batch = context.desk.entry.place_draft(draft, mode, context.now, context.now_ns, context.client.owner)
+    entry, owner = context.desk.entry, context.client.owner
+    in_one_piece = entry.takes_long(draft)
+    yield in_one_piece
+    if in_one_piece:
+        batch = yield from entry.place_draft_in_steps(draft, mode, context.now, context.now_ns, owner)
+    else:
+        batch = entry.place_draft(draft, mode, context.now, context.now_ns, owner)
     queued = mode is Mode.FIRE_AND_FORGET
     return BatchReply(context.services, context.client.protocol, batch, context.deadline, queued=queued)
 

@@ -99,13 +99,14 @@ def order_pairs(
     else:
         cl_ord_id = b"%d" % number
     format_quantity = instrument.format_quantity
-    lots, zero = bulk(format_quantity(quantity)), bulk(format_quantity(0))
+    lots, zero, is_done = bulk(format_quantity(quantity)), bulk(format_quantity(0)), IS_DONE[status_byte]
     if cum:
         assert page.notional is not None
         average = bulk(instrument.format_average(page.notional[row], cum))
-        filled, left = bulk(format_quantity(cum)), bulk(format_quantity(quantity - cum))
+        filled = bulk(format_quantity(cum))
+        left = zero if is_done else bulk(format_quantity(quantity - cum))
     else:
-        average, filled, left = _ZERO, zero, lots
+        average, filled, left = _ZERO, zero, zero if is_done else lots
     if reason is None and page.reason[row]:
         reason = _REASONS[page.reason[row]]
     pairs = _ORDER % (
@@ -116,7 +117,7 @@ def order_pairs(
         status or _STATUSES[status_byte],
         lots,
         filled,
-        zero if IS_DONE[status_byte] else left,
+        left,
         average,
         _PATHS[page.path[row]],
     )

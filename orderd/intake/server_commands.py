@@ -11,6 +11,7 @@ from orderd.intake.access import ROLE_NAMES, Role
 from orderd.intake.command_table import TABLE, Command, Reply
 from orderd.intake.context import Client, Context, SettingsControl
 from orderd.intake.pending import Mark, Pending, Unfinished
+from orderd.intake.subscriptions import PROTOCOL
 from orderd.orders.errors import BadOrder, Refused
 from orderd.orders.modes import MODE_NAMES, Mode
 
@@ -62,6 +63,8 @@ def hello(context: Context, args: list[bytes]) -> Reply:
         for _, value in words.options(args[1:], {b"SETNAME": 1}, frozenset({b"AUTH"})):
             name = _client_name(value)
     client.protocol, client.name = protocol, name
+    if protocol != PROTOCOL:
+        context.services.subscriptions.end(client)
     return replies.encode(
         {
             b"server": b"orderd",

@@ -84,6 +84,8 @@ def positions(context: Context, args: list[bytes]) -> Generator[None, None, Repl
             instrument = words.instrument(value, desk.instruments)
         else:
             count = words.integer(value, "COUNT", 1, COUNT_MAX)
+    while desk.positions.on_trial:
+        yield
     yield from desk.positions.settle_in_steps()
     by_key = desk.positions.by_key
     if account is None:

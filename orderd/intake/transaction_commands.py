@@ -17,7 +17,7 @@ from orderd.intake.pending import Opening
 from orderd.orders.errors import Refused
 
 COMMANDS_IN_A_TURN: Final = 64
-BYTES_IN_A_TURN: Final = 64 * 1024
+BYTES_IN_A_TURN: Final = 16 * 1024
 """A transaction with no more of either is done in one go."""
 
 
@@ -86,7 +86,7 @@ def _in_steps(context: Context, queued: "list[tuple[Command, list[bytes]]]") -> 
         outcome = run(inner, command, args) if refusal is None else [refusal]
         out += outcome if isinstance(outcome, list) else (yield from outcome)
         if index % COMMANDS_IN_A_TURN == 0:
-            yield
+            yield False
     return out
 
 

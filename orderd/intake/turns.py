@@ -34,13 +34,9 @@ class Turns:
 
     def __init__(self, hold: Callable[[bool], None]) -> None:
         self._hold = hold
-        self._piece_of: Client | None = None
-        self._line: deque[Client] = deque()
-
-    @property
-    def is_free(self) -> bool:
+        self.is_free = True
         """Whether no piece is being handed over."""
-        return self._piece_of is None
+        self._line: deque[Client] = deque()
 
     def wait(self, client: Client, *, alone: bool) -> Generator[Turn, None, None]:
         """Wait in line; ``alone``: for a piece."""
@@ -56,7 +52,7 @@ class Turns:
     def in_one_piece(self, client: Client, steps: Steps) -> Turned:
         """Do ``steps``. If it is given up halfway, the rest is done at once: no part of it must be missing."""
         yield from self.wait(client, alone=True)
-        self._piece_of = client
+        self.is_free = False
         self._hold(True)
         try:
             while True:
@@ -70,5 +66,5 @@ class Turns:
             finish(steps)
             raise
         finally:
-            self._piece_of = None
+            self.is_free = True
             self._hold(False)

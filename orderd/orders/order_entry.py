@@ -19,7 +19,8 @@ from orderd.orders.ids import IdIndex, as_number
 from orderd.orders.mass_cancels import MassCancels
 from orderd.orders.modes import Mode
 from orderd.orders.outcomes import Outcomes
-from orderd.orders.risk.batches import check_batch as check_risk
+from orderd.orders.risk.batches import check_batch_in_steps as check_risk
+from orderd.orders.risk.batches import takes_long
 from orderd.orders.risk.checks import RiskChecks
 from orderd.orders.risk.flow import SMALL, Flow, flow_in_steps
 from orderd.orders.risk.holdings import trigger_of
@@ -242,8 +243,25 @@ class OrderEntry:
         elif draft.checked is not None and draft.checked.may_trade and draft.checked.count > SMALL:
             draft.flow = yield from flow_in_steps(draft.records)
 
+    def takes_long(self, draft: BatchDraft) -> bool:
+        """Whether the last step should be done in smaller ones, between which nobody else places anything."""
+        checked = draft.checked
+        return checked is not None and checked.may_trade and takes_long(self._risk, draft.records, draft.flow)
+
     def place_draft(self, draft: BatchDraft, mode: Mode, now: float, now_ns: int, owner: Owner | None = None) -> Batch:
-        """The last step. Raises as :meth:`place` does."""
+        """:meth:`place_draft_in_steps` in one go."""
+        steps = self.place_draft_in_steps(draft, mode, now, now_ns, owner)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                batch: Batch = end.value
+                return batch
+
+    def place_draft_in_steps(
+        self, draft: BatchDraft, mode: Mode, now: float, now_ns: int, owner: Owner | None
+    ) -> Generator[None, None, Batch]:
+        """The last step, which only pauses if it :meth:`takes_long`. Raises as :meth:`place` does."""
         known = self._batches.find(draft.batch_id)
         if known is not None:
             if known.digest != draft.digest:
@@ -259,7 +277,7 @@ class OrderEntry:
             index, number = at if checked.indexes is None else checked.indexes[at], checked.numbers[at]
             raise Duplicate(f"record {index}: number {number} is known", self._ids.find_number(number) or 0)
         if checked.may_trade:
-            check_risk(self._risk, draft.records, draft.flow, self._table.end, now)
+            yield from check_risk(self._risk, draft.records, draft.flow, self._table.end, now)
         self._mass_cancels.check(
             checked.mass_cancels,
             self._table.open + self.unconfirmed + len(checked.numbers),
@@ -277,7 +295,7 @@ class OrderEntry:
         self._ids.add_batch(checked, batch.first)
         self._batches.add(batch)
         if checked.may_trade:
-            self._risk.took_batch(draft.records, draft.flow, batch.first, now)
+            yield from self._risk.took_batch_in_steps(draft.records, draft.flow, batch.first, now)
         return batch
 
     # --- cancels for those who are gone -------------------------------------------------------------------------------

@@ -118,7 +118,10 @@ class Shares:
     # --- connections --------------------------------------------------------------------------------------------------
 
     def join(self, pid: int) -> Owner:
-        """A connection of process ``pid``. It takes over what one that left has under way: leaving is no way out."""
+        """A connection of process ``pid``. It takes over what one that left has under way: leaving is no way out.
+
+        0 is a process of another pid namespace (unix(7)), which may be anybody.
+        """
         return self._gone.pop(pid, None) or Owner()
 
     def leave(self, pid: int, owner: Owner, confirmed_end: int) -> None:
@@ -126,7 +129,7 @@ class Shares:
         gone = self._gone
         while gone and not next(iter(gone.values())).unconfirmed(confirmed_end):
             gone.popitem(last=False)
-        if owner.unconfirmed(confirmed_end) and pid not in gone:
+        if pid and owner.unconfirmed(confirmed_end) and pid not in gone:
             gone[pid] = owner
         owner.guard = None
 

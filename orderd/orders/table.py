@@ -382,9 +382,9 @@ class OrderTable:
         return found
 
     def live_span(self, first: int, end: int) -> tuple[int, int] | None:
-        """The part of the rows from ``first`` to before ``end`` that holds all of them that are not done, if there are any.
+        """Of the rows from ``first`` to before ``end`` the part with all that are not done; None if all are.
 
-        Quick: rows are looked at in bulk, orders or not.
+        Quick: rows are looked at in bulk, whether they are orders or not.
         """
         lowest = highest = 0
         while first < end:

@@ -100,15 +100,24 @@ def choice(default: str, *values: str, unsupported: tuple[str, ...] = (), reload
     return _field(default, problem, text, reloadable)
 
 
-def text(default: str, check: Callable[[str], str | None] | None = None, *, reloadable: bool = False) -> Any:
-    """A string without control characters. ``check`` answers what is wrong with it, as in "must be ...", or None."""
+def text(
+    default: str,
+    check: Callable[[str], str | None] | None = None,
+    *,
+    allowed: str = "must be a string",
+    reloadable: bool = False,
+) -> Any:
+    """A string without control characters. ``check`` answers what is wrong with it, as in "must be ...", or None.
+
+    ``allowed`` is the answer to what is no string.
+    """
 
     def problem(value: str) -> str | None:
         if not all(map(str.isprintable, value)):
             return "must be printable text"
         return check(value) if check is not None else None
 
-    return _field(default, problem, "must be a string", reloadable)
+    return _field(default, problem, allowed, reloadable)
 
 
 def names(default: tuple[str, ...], *, reloadable: bool = False) -> Any:

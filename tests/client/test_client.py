@@ -1,5 +1,6 @@
 """The blocking client against a real daemon and engine: each method does what it says."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -219,6 +220,25 @@ def test_a_daemon_that_is_not_there_is_told_with_the_request_to_make_again(tmp_p
         assert len(outcomes) == 1500 and all(isinstance(outcome, Unanswered) for outcome in outcomes)
     with pytest.raises(ValueError, match="above zero"):
         Client(tmp_path / "nobody", retry_s=0)
+
+
+def test_where_no_daemon_ever_was_the_wrong_path_is_told_soon(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orderd.client.line.FIRST_CONNECT_S", 0.05)
+    with Client(tmp_path / "later", retry_s=20) as client:
+        with pytest.raises(Unanswered, match=r"within 0\.05 s: cannot connect to .*later: No such file"):
+            client.ping()
+        (tmp_path / "later").symlink_to(site.socket_path)
+        client.ping()
+        client.close()
+        (tmp_path / "later").unlink()
+        back = threading.Timer(0.3, (tmp_path / "later").symlink_to, (site.socket_path,))
+        back.start()
+        with client.executions(0) as stream:
+            stream.read()
+        client.ping()
+        back.join()
 
 
 def test_the_socket_is_found_as_the_daemon_makes_it(tmp_path: Path) -> None:

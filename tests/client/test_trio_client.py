@@ -1,7 +1,10 @@
 """The client for trio: tasks share a connection, and one that is cancelled shifts nobody's answers."""
 
+import contextlib
 import inspect
-from collections.abc import AsyncIterator
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -114,6 +117,46 @@ async def _first(stream: TrioExecutions, count: int) -> AsyncIterator[Execution]
         yield await anext(stream)
 
 
+async def test_cancelled_tasks_and_a_bad_line_double_nothing_and_answer_nobody_with_anothers_answer(
+    site: Site, tmp_path: Path
+) -> None:
+    """Each order that was answered is there once; of the others each is there once or not at all."""
+    chance = random.Random(17)
+    answered: set[str] = set()
+
+    async def place(client: TrioClient, task: int) -> None:
+        for number in range(20):
+            cl_ord_id = f"cancelled-{task}-{number}"
+            with trio.move_on_after(chance.choice([0.0005, 0.003, 0.02, 20])):
+                order = await client.limit("AAPL", "BUY", 1, "1.00", cl_ord_id=cl_ord_id)
+                assert order.cl_ord_id == cl_ord_id
+                answered.add(cl_ord_id)
+            with trio.move_on_after(chance.choice([0.0005, 20])):
+                assert await client.command("ECHO", cl_ord_id) == cl_ord_id
+
+    with UnixProxy(tmp_path / "p", site.socket_path, iter(lambda: chance.randrange(1000, 20_000), 0)) as proxy:
+        async with TrioClient(proxy.path, retry_s=20) as client, trio.open_nursery() as nursery:
+            before = int((await client.info("executions"))["executions_last_id"])
+            for task in range(20):
+                nursery.start_soon(ignoring_unanswered, place, client, task)
+    assert proxy.connections > 3
+    async with TrioClient(site.socket_path) as client:
+        news: Counter[str] = Counter()
+        with await client.executions(before) as stream:
+            while page := await stream.read():
+                news.update(one.cl_ord_id for one in page if one.exec_type == "NEW")
+        await client.mass_cancel()
+    assert set(news.values()) == {1}
+    assert answered <= news.keys()
+    assert len(answered) > 50
+
+
+async def ignoring_unanswered(work: Callable[..., Awaitable[None]], *arguments: object) -> None:
+    """A command without an id is not sent twice, which ends ``work``."""
+    with contextlib.suppress(Unanswered):
+        await work(*arguments)
+
+
 async def test_silence_ends_in_an_error_that_hands_the_request_back(site: Site, tmp_path: Path) -> None:
     with UnixProxy(tmp_path / "p", site.socket_path) as proxy:
         async with TrioClient(tmp_path / "p", timeout_s=0.05, retry_s=0.3) as client:
@@ -142,6 +185,18 @@ async def test_a_daemon_that_is_not_there_is_told(tmp_path: Path) -> None:
     async with TrioClient(tmp_path / "nobody", retry_s=0.05) as client:
         with pytest.raises(Unanswered, match="cannot connect to .*nobody: No such file"):
             await client.ping()
+
+
+async def test_where_no_daemon_ever_was_the_wrong_path_is_told_soon(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orderd.client.trio_line.FIRST_CONNECT_S", 0.05)
+    async with TrioClient(tmp_path / "later", retry_s=20) as client:
+        for _ in range(2):
+            with pytest.raises(Unanswered, match=r"within 0\.05 s: cannot connect to .*later: No such file"):
+                await client.ping()
+        (tmp_path / "later").symlink_to(site.socket_path)
+        await client.ping()
 
 
 async def test_outside_of_its_block_it_says_so_at_once() -> None:

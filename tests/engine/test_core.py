@@ -1,18 +1,21 @@
 """A round of the engine: what it executes, journals and answers; a rerun of its journal gives the same again."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.core import EngineCore, EngineLimits, InstrumentsChanged
-from engine.inputs import CancelAllInput, InputError, InstrumentInput, OrdersInput, decode
+from engine.core import SLICE_RECORDS, EngineCore, EngineLimits, InstrumentsChanged
+from engine.inputs import CancelAllInput, EpochInput, InputError, InstrumentInput, OrdersInput, decode
+from orderd.link.report_log import ReportLog
 from orderd.link.terms import SenderSettings
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.wire import frames
 from orderd.wire.bodies import Reports
 from orderd.wire.errors import WireError
 from orderd.wire.frames import FrameType
-from orderd.wire.reports import ExecType, OrderStatus, Reason
+from orderd.wire.reports import ExecType, OrderStatus, Reason, iter_items
 from tests.support.lossy_link import ROUGH, World, is_type, mixed_records
 from tests.support.matching import BUY, SELL, cancel, limit
 from tests.support.scale import examples
@@ -230,6 +233,35 @@ def test_instruments_are_journaled_once_and_may_be_added_but_not_changed() -> No
             core.replay(*entry)
         with pytest.raises(InstrumentsChanged, match="instrument 2 is MSFT 0.01 1 in the journal"):
             core.start()
+
+
+def test_a_large_group_is_executed_whole_and_a_slice_at_a_time() -> None:
+    core = new_core()
+    core.replay(*InstrumentInput(1, INSTRUMENTS.digest(1), "AAPL 0.01 1").encode())
+    core.replay(*EpochInput(9, 1, 1).encode())
+    orders = b"".join(limit(number, BUY, 1, 100) for number in range(1, 1501))
+    core.replay(*OrdersInput(1, 9, 1, 1, orders).encode())
+    participant = core._participants[9]
+    assert list(participant.orders.live) == list(range(1, 1501))
+    assert list(iter_counts(participant.receiver.log)) == [SLICE_RECORDS, SLICE_RECORDS, 1500 - 2 * SLICE_RECORDS]
+    core.matcher.check_invariants()
+
+
+def test_a_start_keeps_room_for_the_reports_of_live_orders() -> None:
+    """Before anything else of their session happens: the credit that WELCOME tells is made of it."""
+    world = World()
+    world.end.place(*(limit(number, BUY, 1, 99) for number in range(1, 9)), cancel(8))
+    world.settle()
+    core = rebuilt(world)
+    core.start()
+    (participant,) = core._participants.values()
+    assert participant.receiver.reserved == participant.orders.reserved == 7
+
+
+def iter_counts(log: ReportLog) -> Iterator[int]:
+    """How many reports each item stands for."""
+    _, _, data = log.read(1, 2**60)
+    return (count for _, _, count in iter_items(data))
 
 
 def test_a_journal_that_contradicts_itself_is_an_input_error() -> None:

@@ -7,25 +7,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import core as core_module
-from engine.agenda import DayEnded, Expired, MarketChanged
+from engine.agenda import Agenda, DayEnded, Expired, MarketChanged
 from engine.core import ACKNOWLEDGED_ALONE, ACKNOWLEDGED_STEP, EngineCore
 from engine.day_end import DayEnd
 from engine.inputs import (
     AcknowledgedInput,
+    CancelAllInput,
     DayEndInput,
     Entry,
+    EpochInput,
     ExpireInput,
     Input,
     InputError,
+    InstrumentInput,
     MarketInput,
     OrdersInput,
     decode,
 )
 from engine.markets import OPEN_MARKET, MarketRules
 from orderd.wire.records import TimeInForce
-from orderd.wire.reports import ExecType, OrderStatus
+from orderd.wire.reports import ExecType, OrderStatus, Reason
 from tests.support.lossy_link import ROUGH, World, mixed_records
-from tests.support.matching import BUY, SELL, cancel, limit
+from tests.support.matching import BUY, INSTRUMENT, SELL, cancel, limit, new_matcher
 from tests.support.scale import examples
 from tests.support.timed_orders import expiries, gtd
 from tests.support.virtual_engine import INSTRUMENTS, exhaust
@@ -106,6 +109,8 @@ def test_a_day_end_that_fell_into_the_time_the_engine_was_down_is_done_at_its_st
     assert round_at(core, ONE + 3 * DAY + 7, journal) == [DayEndInput(ONE + 3 * DAY + 7)], (
         "three that were missed are one"
     )
+    assert core.wake_at_ns() == ONE + 4 * DAY
+    assert round_at(core, ONE + 3 * DAY + 8, journal) == []
     again = core_after(journal)
     assert round_at(again, ONE + 3 * DAY + 7, journal) == []
     assert again.wake_at_ns() == ONE + 4 * DAY
@@ -122,6 +127,18 @@ def test_a_clock_that_is_put_back_ends_no_day_twice() -> None:
     assert round_at(again, ONE - 5, journal) == []
     assert round_at(again, ONE, journal) == []
     assert again.wake_at_ns() == ONE + DAY
+
+
+@pytest.mark.parametrize(
+    "entry", [CancelAllInput(ONE + 5, 9, Reason.REPORTS_FULL), OrdersInput(ONE + 5, 9, 1, 1, limit(1, BUY, 1, 100))]
+)
+def test_every_stamp_of_the_journal_counts(entry: CancelAllInput | OrdersInput) -> None:
+    """A day end before it was done, and no later stamp is below it."""
+    journal = [InstrumentInput(1, INSTRUMENTS.digest(1), "AAPL 0.01 1").encode(), EpochInput(9, 1, 1).encode()]
+    core = core_after([*journal, entry.encode()])
+    assert core.wake_at_ns() == ONE + DAY
+    core.agenda.want({1: HALTED})
+    assert round_at(core, ONE - 5, []) == [MarketInput(ONE + 5, 1, HALTED)]
 
 
 def test_day_orders_expire_at_the_day_end_and_others_stay() -> None:
@@ -186,6 +203,22 @@ def test_what_is_due_is_done_before_the_orders_of_its_round() -> None:
     assert kinds == [OrdersInput, ExpireInput, OrdersInput]
     assert expiries(maker.told) == [(1, "EXPIRED")]
     assert [report.exec_type for report in taker.told] == [ExecType.NEW]
+
+
+@pytest.mark.parametrize(
+    ("expiry_ns", "told"),
+    [(ONE - 1, [(1, "EXPIRED"), (2, "DAY_END")]), (ONE + 1, [(2, "DAY_END"), (1, "EXPIRED")])],
+)
+def test_what_is_due_in_the_same_round_goes_by_its_time(expiry_ns: int, told: list[tuple[int, str]]) -> None:
+    matcher, trader, _ = new_matcher()
+    trader.send(*gtd(1, BUY, 5, 100, expiry_ns), limit(2, BUY, 5, 99), now_ns=ONE - S)
+    trader.read()
+    agenda = Agenda(matcher, [INSTRUMENT], AT_ONE)
+    agenda.begin(ONE - S)
+    for due in agenda.due(ONE + S):
+        exhaust(agenda.execute(due))
+    assert expiries(trader.read()) == told
+    assert list(agenda.due(ONE + S)) == []
 
 
 @pytest.mark.parametrize("commit_done", [False, True])

@@ -4,8 +4,8 @@ import pytest
 
 from engine.markets import MarketRules
 from engine.matcher import Matcher
-from orderd.wire.records import SelfTradePrevention, TimeInForce
-from orderd.wire.reports import OrderStatus, Reason
+from orderd.wire.records import SelfTradePrevention, Side, TimeInForce
+from orderd.wire.reports import ExecType, OrderStatus, Reason
 from tests.support.matching import (
     BUY,
     INSTRUMENT,
@@ -92,6 +92,26 @@ def test_those_that_one_print_triggers_go_by_side_trigger_and_time() -> None:
     canceled = [report.number for report in trader.read() if report.reason is Reason.NO_LIQUIDITY]
     assert canceled == [3, 5, 2, 4, 1]
     assert [o.number for o in matcher.book(INSTRUMENT).stops] == [6]
+
+
+@pytest.mark.parametrize(
+    ("side", "last", "triggers", "prices", "limit_price"),
+    [(BUY, 110, [105, 101], [100, 103], 200), (SELL, 90, [95, 99], [100, 97], 10)],
+)
+def test_no_print_of_an_order_that_trades_step_by_step_is_missed(
+    side: Side, last: int, triggers: list[int], prices: list[int], limit_price: int
+) -> None:
+    """Self-trade prevention looks at one order after the other; the first print triggers more than the last."""
+    matcher, trader, other = new_matcher()
+    against = SELL if side is BUY else BUY
+    trade_at(other, last)
+    other.send(*(order(10 + n, against, 1, limit_price, trigger=trigger) for n, trigger in enumerate(triggers)))
+    other.send(*(limit(20 + n, against, 1, price) for n, price in enumerate(prices)))
+    other.read()
+    trader.send(order(1, side, 2, prices[-1], stp=SelfTradePrevention.CANCEL_OLDEST))
+    triggered = [report.number for report in other.read() if report.exec_type is ExecType.TRIGGERED]
+    assert triggered == [10, 11]
+    matcher.check_invariants()
 
 
 def test_what_a_triggered_order_triggers_comes_behind_all_that_were_triggered_before() -> None:

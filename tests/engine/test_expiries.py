@@ -1,7 +1,7 @@
 """Orders expire at their time or with the day: once, in a fixed order, in steps."""
 
 import gc
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
@@ -64,6 +64,7 @@ def test_they_go_by_expiry_then_session_then_sequence() -> None:
     matcher = Matcher([INSTRUMENT])
     late, early = Trader(matcher, 22), Trader(matcher, 11)
     late.send(order(1, BUY, 1, 100, tif=GTD, expiry_ns=60), order(2, BUY, 1, 100, tif=GTD, expiry_ns=50))
+    early.send(*(cancel(9) for _ in range(5)))  # So that its sequences are the later ones.
     early.send(order(1, BUY, 1, 100, tif=GTD, expiry_ns=60), order(2, BUY, 1, 100, tif=GTD, expiry_ns=60))
     seen: list[tuple[int, int]] = []
     book = matcher.book(INSTRUMENT)
@@ -132,11 +133,12 @@ def test_orders_that_go_together_are_freed_one_by_one(how: str) -> None:
     gc.collect()
     before = sum(type(one) is Order for one in gc.get_objects())
     trader.send(*(limit(number, BUY, 1, 100) for number in range(1, 3001)))
-    steps: Iterator[None] = {
+    ways: dict[str, Callable[[], Iterator[None]]] = {
         "end_day": lambda: matcher.end_day(50),
         "cancel_session": lambda: matcher.cancel_session(trader.session, Reason.REPORTS_FULL, 50),
         "mass_cancel": lambda: matcher.apply_in_steps(trader.session, 3001, mass_cancel(), 50),
-    }[how]()
+    }
+    steps = ways[how]()
     while len(trader.session.live) > 1000:
         next(steps)
     assert sum(type(one) is Order for one in gc.get_objects()) - before <= len(trader.session.live) + 1
@@ -173,7 +175,7 @@ def test_a_live_order_behind_many_that_are_done_is_not_passed_over() -> None:
             heap.add(gone, gone.sequence)
         heap.add(orders[-1], 10_000)
         session.live = {orders[-1].number: orders[-1]}
-        told = []
+        told: list[int | None] = []
         while not told or told[-1] != 10_000:
             told.append(heap.next_ns)
             assert told[-1] is not None

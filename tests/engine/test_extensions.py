@@ -34,12 +34,13 @@ def test_each_extension_has_one_final_report_of_its_own() -> None:
 
 def test_it_waits_for_its_order_across_calls() -> None:
     matcher, trader, _ = new_matcher()
-    before = matcher.state_hash()
+    same, other = new_matcher(), new_matcher()
     trader.send(extension(5, DISPLAY, 4))
-    with_extension = matcher.state_hash()
+    same[1].send(extension(5, DISPLAY, 4))
+    other[1].send(extension(5, DISPLAY, 3))
+    assert same[0].state_hash() == matcher.state_hash() != other[0].state_hash()
     trader.send(limit(5, SELL, 10, 100))
     assert matcher.book(INSTRUMENT).depth(1)[1] == [(100, 4, 1)]
-    assert before != with_extension
     assert trader.session.extension is None
 
 

@@ -64,7 +64,9 @@ def test_less_quantity_at_the_same_price_keeps_priority_and_hides_less_first() -
     assert trades(maker.read()) == [(1, 2, 100), (2, 1, 100)]
 
 
-@pytest.mark.parametrize("record", [replace(1, 12, 100), replace(1, 10, 101), replace(1, 11, 100, open_quantity=True)])
+@pytest.mark.parametrize(
+    "record", [replace(1, 11, 100), replace(1, 10, 101), replace(1, 9, 101), replace(1, 10, 100, open_quantity=True)]
+)
 def test_any_other_replace_makes_the_slice_anew_at_the_back(record: bytes) -> None:
     matcher, maker, taker = new_matcher()
     maker.send(order(1, SELL, 10, 100, display=3))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.core import EngineCore
-from engine.offline import NotThere, read_state
+from engine.offline import NotThere, read_position, read_state
 from engine.restoring import Start, orders_executed, start_engine
 from engine.snapshot import VERSION, encode_state, state_hash
 from engine.snapshot_maker import Made, make_snapshot
@@ -101,6 +101,11 @@ def test_a_snapshot_in_the_middle_of_a_commit_is_as_good_as_any(tmp_path: Path) 
     for index in segments[1:]:
         make_snapshot(str(tmp_path / "j"), index)
         assert state_hash(read_state(str(tmp_path / "j")).core) == expected
+        # And none is taken for a commit before the one that it has a part of.
+        within = read_position(str(tmp_path / "j"), index).first_commit
+        for commit in (within - 1, within):
+            plain = read_state(str(tmp_path / "j"), to_commit=commit, from_start=True)
+            assert state_hash(read_state(str(tmp_path / "j"), to_commit=commit).core) == state_hash(plain.core)
 
 
 @pytest.mark.parametrize("pruned", [False, True])

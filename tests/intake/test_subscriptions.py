@@ -13,7 +13,7 @@ from orderd.intake.intake import OUT_BYTES
 from orderd.wire.records import RECORD, Kind
 from tests.support.histories import History, happenings, words
 from tests.support.scale import examples
-from tests.support.site import Client, Site, pairs_of, site_settings
+from tests.support.site import Client, Site, encode, pairs_of, site_settings
 
 
 def subscriber(site: Site, *options: bytes | str | int, after: str | int = 0) -> Client:
@@ -121,6 +121,14 @@ def test_it_ends_when_it_is_told_to() -> None:
         buy(trader, f"x{ending[0]}")
         assert pushed(client) == []
         assert len(site.gateway.subscriptions) == 0
+    # Also if the protocol that has pushes is back before anything is pushed.
+    client = subscriber(site, after="$")
+    pushed(client)
+    client.feed(encode(("HELLO", 2)) + encode(("HELLO", 3)))
+    site.pump()
+    assert len(client.replies()) == 2
+    buy(trader, "between")
+    assert pushed(client) == []
     # What is taken back before it began does not begin.
     client = site.connect()
     client.call("HELLO", 3)

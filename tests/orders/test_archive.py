@@ -175,9 +175,7 @@ def whole() -> Archived:
 
 @settings(max_examples=examples(100))
 @given(st.data())
-def test_wherever_a_journal_is_damaged_nothing_is_shown_that_never_was(
-    whole: Archived, data: st.DataObject
-) -> None:
+def test_wherever_a_journal_is_damaged_nothing_is_shown_that_never_was(whole: Archived, data: st.DataObject) -> None:
     """Also where it looks as if a segment ended there: zeros, or a file that is cut short."""
     intact, index, reader = dict(whole.files), whole.index, whole.reader
     truth = about(whole.desk.executions.read(0, 10**6))

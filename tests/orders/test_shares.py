@@ -64,6 +64,15 @@ def test_what_a_flood_filled_alone_keeps_nobody_out() -> None:
     line.place(flood)
 
 
+def test_who_cannot_be_told_apart_takes_nothing_over() -> None:
+    """Processes of other pid namespaces all are 0."""
+    shares = Shares(100, ShareSettings())
+    flood = shares.join(0)
+    shares.take(flood, 1, 91, 90, 0.0)
+    shares.leave(0, flood, 1)
+    assert not shares.join(0).unconfirmed(1)
+
+
 @given(st.integers(1, 12), st.booleans())
 def test_with_any_number_of_floods_there_is_room_for_who_comes_next(floods: int, alone_first: bool) -> None:
     line = Line()

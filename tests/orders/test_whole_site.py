@@ -279,8 +279,9 @@ class Life:
                 net[report.account] += -report.last_qty if report.sell else report.last_qty
         opened: dict[int, list[int]] = {account: [0, 0, 0] for account in ACCOUNTS}
         for row in range(1, desk.table.end):
-            page, at = desk.table.locate(row) or (None, 0)
-            assert page is not None
+            place = desk.table.locate(row)
+            assert place is not None
+            page, at = place
             if is_order(page, at):
                 assert filled[row] == (page.cum_qty[at] if page.cum_qty is not None else 0)
                 assert told[row] <= 1
@@ -291,7 +292,7 @@ class Life:
         for account, (buy, sell, orders) in opened.items():
             position = desk.positions.position(account, 1)
             assert (position.net, position.open, position.orders) == (net[account], [buy, sell], orders)
-        stays = {name for name in self.must_go if (row := desk.find(name.encode())) is not None and row in live}
+        stays = {name for name in self.must_go if desk.find(name.encode()) in live}
         assert not stays, "guarded, and its client is gone"
 
     def settle(self) -> None:
@@ -321,7 +322,7 @@ def numbers(desk: Desk) -> dict[str, object]:
         "trading": (desk.trading.state, desk.trading.accounts, desk.trading.restricts),
         "guards": guarded(desk),
         "executions": (desk.executions.first, desk.executions.next),
-        "batches": [(b.batch_id, b.first, b.count, b.extensions, b.rejected, b.trades) for b in desk.batches._remembered],
+        "batches": list(desk.batches._remembered),
     }  # fmt: skip
 
 

@@ -12,10 +12,10 @@ import hiredis
 
 from engine.core import EngineCore, EngineLimits
 from orderd.config import BatchSettings, EngineSettings, ExecutionSettings, LimitSettings, Settings
-from orderd.daemon import gateway_settings
 from orderd.dispatch.book_queries import Query
 from orderd.dispatch.dispatcher import Dispatcher, Owner, Roads
 from orderd.gateway import Gateway
+from orderd.gateway_settings import gateway_settings
 from orderd.info import daemon_info
 from orderd.intake.access import Peer
 from orderd.intake.intake import Connection

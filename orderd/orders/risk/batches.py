@@ -5,12 +5,13 @@ end of the batch is within all limits, every record on the way was. Only where t
 at one by one, exactly as orders that come alone are, and the first that does not fit is named. To have less to look at
 then, the beginning that surely fits is found in stretches first.
 
-What is checked is added to the positions on trial and taken back before anybody can see it.
+What is checked is added to the positions on trial and taken back. That takes long for a batch with many replaces, each
+of which is looked up: it is done in steps then, between which nobody else may place anything, while reports of the
+engine still come. Who asks what accounts hold waits for the end of it, too.
 """
 
+from collections.abc import Generator
 from typing import Final
-
-import attrs
 
 from orderd.orders.errors import Halted, Limit
 from orderd.orders.risk import rates
@@ -24,16 +25,47 @@ from orderd.wire.records import FLAG_SELL, KIND_OFFSET, RECORD, RECORD_BYTES, At
 
 STRETCH: Final = 1024
 """So many at a time are looked at in bulk to find the first that does not fit."""
+STEP: Final = 64
+"""Records that are looked at one by one in about a millisecond."""
+REPLACES_AT_ONCE: Final = 4 * STEP
+RECORDS_AT_ONCE: Final = 4 * STRETCH
+"""More of either take too long to be checked in one go."""
+
+_Steps = Generator[None, None, None]
+_Added = dict[tuple[int, int, int], tuple[int, int]]
+"""Quantity and number of orders by account, instrument and side."""
+
+
+def takes_long(checks: RiskChecks, records: bytes, flow: Flow | None) -> bool:
+    """Whether the check should be done in steps."""
+    if checks.asks_nothing or flow is None:
+        return False
+    return len(flow.replaces) > REPLACES_AT_ONCE or len(records) > RECORDS_AT_ONCE * RECORD_BYTES
 
 
 def check_batch(checks: RiskChecks, records: bytes, flow: Flow | None, first: int, now: float) -> None:
+    """:func:`check_batch_in_steps` in one go."""
+    for _ in check_batch_in_steps(checks, records, flow, first, now):
+        pass
+
+
+def check_batch_in_steps(checks: RiskChecks, records: bytes, flow: Flow | None, first: int, now: float) -> _Steps:
     """Whether well-formed ``records``, to be staged from row ``first`` on, all fit. ``flow`` is theirs, if known.
 
     Raises :class:`Limit` or :class:`Halted`, naming the first record that does not fit, counted from 0.
     """
-    if not checks.asks_nothing:
-        checks.positions.settle()
-        _Trial(checks, records, first, now).run(flow)
+    if checks.asks_nothing:
+        return
+    checks.positions.settle()
+    rules = None
+    while rules != _rules(checks):
+        # What is allowed may be changed while it is checked.
+        rules = _rules(checks)
+        yield from _Trial(checks, records, first, now).run(flow)
+
+
+def _rules(checks: RiskChecks) -> tuple[object, ...]:
+    return checks.limits, checks.trading.state, dict(checks.trading.accounts)
 
 
 class _Trial:
@@ -45,29 +77,36 @@ class _Trial:
         self._first = first
         self._now = now
         self._now_ns = int(now * 1e9)
-        self._added: list[tuple[int, int, int, int, int]] = []
+        self._added: _Added = {}
         self._spent: dict[int, int] = {}
         self._keys: dict[int, int] = {}
         self._counted: dict[int, int] = {}
         """What replaces on trial leave open of an order: by order id, or by minus its index in the batch less one."""
         self._own: dict[int, int] | None = None
 
-    def run(self, flow: Flow | None) -> None:
-        """As :func:`check_batch`."""
-        records = self._records
+    def run(self, flow: Flow | None) -> _Steps:
+        """As :func:`check_batch_in_steps`."""
+        records, positions = self._records, self._checks.positions
         sure = 0
+        positions.on_trial = True
         try:
             if len(records) > SMALL * RECORD_BYTES:
-                if self._fits(flow or flow_of(records)):
+                if (yield from self._fits(flow or flow_of(records))):
                     return
-                sure = self._beginning()
-            self._walk(sure)
+                sure = yield from self._beginning()
+            yield from self._walk(sure)
         finally:
-            self._take_back(0)
+            self._take_back({})
+            positions.on_trial = False
+
+    def _pause(self) -> _Steps:
+        """Others have their turn, and reports may come."""
+        yield
+        self._checks.positions.settle()
 
     # --- in bulk ------------------------------------------------------------------------------------------------------
 
-    def _beginning(self) -> int:
+    def _beginning(self) -> Generator[None, None, int]:
         """How many records surely fit, in whole stretches; they are added."""
         records, start = self._records, 0
         while start < len(records):
@@ -75,23 +114,22 @@ class _Trial:
             # An order stays together with what is said about it.
             while end < len(records) and records[end - RECORD_BYTES + KIND_OFFSET] == Kind.EXTENSION:
                 end += RECORD_BYTES
-            flow = flow_of(records[start:end])
-            index = start // RECORD_BYTES
-            flow = attrs.evolve(flow, replaces=[attrs.evolve(r, index=r.index + index) for r in flow.replaces])
-            if not self._fits(flow):
+            flow = flow_of(records[start:end], start // RECORD_BYTES)
+            if not (yield from self._fits(flow)):
                 break
             for group in flow.groups:
                 if self._checks.limits.of(group.account).repeats_max:
                     for key in group.keys:
                         self._keys[key] = self._keys.get(key, 0) + 1
             start = end
+            yield from self._pause()
         return start // RECORD_BYTES
 
-    def _fits(self, flow: Flow) -> bool:
+    def _fits(self, flow: Flow) -> Generator[None, None, bool]:
         """Whether all of ``flow`` fits, and is added then; False says only that it has to be looked at one by one."""
-        added, spent, counted = len(self._added), dict(self._spent), dict(self._counted)
+        added, spent, counted = dict(self._added), dict(self._spent), dict(self._counted)
         try:
-            fits = self._add_flow(flow)
+            fits = yield from self._add_flow(flow)
         except (Limit, Halted, NoPrice):
             fits = False
         if not fits:
@@ -99,7 +137,7 @@ class _Trial:
             self._spent, self._counted = spent, counted
         return fits
 
-    def _add_flow(self, flow: Flow) -> bool:
+    def _add_flow(self, flow: Flow) -> Generator[None, None, bool]:
         checks = self._checks
         before: dict[int, int] = {}
         sums: list[tuple[Group, Bounds, Position]] = []
@@ -113,8 +151,10 @@ class _Trial:
             position = self._add(number, group.instrument, group.side, group.quantity, group.orders)
             self._spent[number] = self._spent.get(number, 0) + group.orders
             sums.append((group, bounds, position))
-        for replace in flow.replaces:
+        for done, replace in enumerate(flow.replaces, 1):
             self._replace(replace)
+            if done % STEP == 0:
+                yield from self._pause()
         return all(self._sum_fits(*one, before) for one in sums) and self._rates_fit(sums)
 
     def _group_fits(self, group: Group, bounds: Bounds) -> bool:
@@ -172,7 +212,7 @@ class _Trial:
 
     # --- one by one ---------------------------------------------------------------------------------------------------
 
-    def _walk(self, sure: int) -> None:
+    def _walk(self, sure: int) -> _Steps:
         """Look at the records from ``sure`` on, on top of those before, which are added."""
         index, trigger, refused_before = sure, 0, self._checks.refused
         try:
@@ -188,6 +228,8 @@ class _Trial:
                 elif kind == Kind.REPLACE or kind == Kind.REPLACE_OPEN:
                     self._replace(Replace(index, number, kind, price, quantity))
                 trigger = 0
+                if (index - sure) % STEP == STEP - 1:
+                    yield from self._pause()
         except (Limit, Halted) as refused:
             self._checks.refused = refused_before + isinstance(refused, Limit)
             raise type(refused)(f"record {index}: {refused}") from None
@@ -227,7 +269,7 @@ class _Trial:
             records = enumerate(RECORD.iter_unpack(self._records))
             self._own = {number: index for index, (number, *_, kind, _) in records if kind == Kind.NEW}
         index = self._own.get(replace.number)
-        if index is None or index > replace.index:
+        if index is None or index > replace.at:
             return None, 0
         _, price, quantity, instrument, account, _, flags = RECORD.unpack_from(self._records, index * RECORD_BYTES)
         order = OrderNow(
@@ -256,10 +298,19 @@ class _Trial:
                 raise checks.too_fast(account, spent, left)
 
     def _add(self, account: int, instrument: int, side: int, quantity: int, orders: int) -> Position:
-        self._added.append((account, instrument, side, quantity, orders))
+        key = account, instrument, side
+        known = self._added.get(key)
+        self._added[key] = (quantity, orders) if known is None else (known[0] + quantity, known[1] + orders)
         return self._checks.positions.take_new(account, instrument, side, quantity, orders)
 
-    def _take_back(self, start: int) -> None:
-        for account, instrument, side, quantity, orders in reversed(self._added[start:]):
-            self._checks.positions.take_new(account, instrument, side, -quantity, -orders)
-        del self._added[start:]
+    def _take_back(self, added: _Added) -> None:
+        """Have no more on trial than ``added``, which was so before."""
+        take_new = self._checks.positions.take_new
+        for key, tried in self._added.items():
+            account, instrument, side = key
+            before = added.get(key) if added else None
+            if before is None:
+                take_new(account, instrument, side, -tried[0], -tried[1])
+            elif before != tried:
+                take_new(account, instrument, side, before[0] - tried[0], before[1] - tried[1])
+        self._added = added

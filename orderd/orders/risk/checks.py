@@ -8,6 +8,7 @@ order adds: a replace that leaves no more open than before passes whatever the l
 brings a position nearer to zero.
 """
 
+from collections.abc import Generator
 from fractions import Fraction
 from typing import Final
 
@@ -16,7 +17,7 @@ from orderd.orders.risk import rates
 from orderd.orders.risk.flow import SMALL, Flow, flow_of, repeat_key
 from orderd.orders.risk.holdings import INSTRUMENT_BITS, Account, OrderNow, Position
 from orderd.orders.risk.limits import NO_BOUND, VALUE_DECIMALS, Bounds, RiskLimits, shown, value_unit
-from orderd.orders.risk.positions import Positions
+from orderd.orders.risk.positions import STEP_REPLACES, Positions
 from orderd.orders.risk.values import NoPrice, Values
 from orderd.orders.trading import Trading, TradingState
 from orderd.runtime.instruments import InstrumentTable
@@ -84,12 +85,8 @@ class RiskChecks:
             return 0
         position = self.positions.by_key.get(key) or self.positions.position(account, instrument)
         try:
-            if quantity > bounds.quantity:
-                raise self._over_lots("order_quantity_max", quantity, bounds.quantity, position)
-            self._check_price(bounds, position, price, quantity, trigger)
-            if position.account.orders >= bounds.orders:
-                raise Limit(f"open_orders_max {position.account.orders + 1} exceeds {bounds.orders}{_for(position)}")
-            self._check_position(bounds, position, side, quantity)
+            if trigger or not price or not self._surely_fits(bounds, position, side, price, quantity):
+                self._check_sizes(bounds, position, side, price, quantity, trigger)
             ticket = 0
             if bounds.repeats or bounds.rate:
                 ticket = repeat_key(account, instrument, side, price, quantity) if bounds.repeats else 0
@@ -173,10 +170,17 @@ class RiskChecks:
         if self.is_off:
             positions.catch_up()
             return
+        key = account << INSTRUMENT_BITS | instrument
         if positions.counted_end == first:
-            positions.take_new(account, instrument, side, quantity)
+            position = positions.take_new(account, instrument, side, quantity)
             positions.taken()
-        self._use_up(account, instrument, side, price, quantity, now, ticket)
+        else:
+            position = positions.position(account, instrument)
+        bounds = self._bounds.get(key) or self.bounds(account, instrument)
+        if bounds.repeats or bounds.rate:
+            if bounds.repeats and not ticket:
+                ticket = repeat_key(account, instrument, side, price, quantity)
+            self._use_up(bounds, position.account, ticket, int(now * 1e9))
 
     def took_replace(self, row: int, order_id: int, kind: int, quantity: int, now: float) -> None:
         """A replace was staged as ``row``."""
@@ -190,20 +194,31 @@ class RiskChecks:
         self._use_up_by_replace(order_id, now)
 
     def took_batch(self, records: bytes, flow: Flow | None, first: int, now: float) -> None:
-        """A batch was staged from row ``first`` on. ``flow`` is its sum, if known."""
+        """:meth:`took_batch_in_steps` in one go."""
+        for _ in self.took_batch_in_steps(records, flow, first, now):
+            pass
+
+    def took_batch_in_steps(
+        self, records: bytes, flow: Flow | None, first: int, now: float
+    ) -> Generator[None, None, None]:
+        """A batch was staged from row ``first`` on; ``flow`` is its sum, if known.
+
+        Nobody else may place anything between two steps.
+        """
         if self.is_off:
             return
-        is_next = self.positions.counted_end == first
         if len(records) <= SMALL * RECORD_BYTES:
+            is_next = self.positions.counted_end == first
             self._took_few(records, first, now)
+            if is_next:
+                self.positions.taken()
         else:
-            self._took_many(flow or flow_of(records), first, now)
-        if is_next:
-            self.positions.taken()
+            yield from self._took_many(flow or flow_of(records), first, now)
 
-    def _took_many(self, flow: Flow, first: int, now: float) -> None:
+    def _took_many(self, flow: Flow, first: int, now: float) -> Generator[None, None, None]:
         positions, now_ns = self.positions, int(now * 1e9)
-        is_next = positions.counted_end == first
+        # Many replaces are counted in steps, where somebody else may come first.
+        is_next = positions.counted_end == first and len(flow.replaces) < STEP_REPLACES
         for group in flow.groups:
             account = group.account
             if is_next:
@@ -214,13 +229,19 @@ class RiskChecks:
             if bounds.rate:
                 position = positions.position(account, group.instrument)
                 rates.spend(position.account, bounds.limits, group.orders, now_ns)
-        for replace in flow.replaces:
-            row = first + replace.index
+        for done, replace in enumerate(flow.replaces, 1):
+            row = first + replace.at
             order_id = positions.find(replace.number, row)
             if order_id is not None:
                 if is_next:
                     positions.take_replace(row, order_id, replace.kind, replace.quantity)
                 self._use_up_by_replace(order_id, now)
+            if done % STEP_REPLACES == 0:
+                yield
+        if is_next:
+            positions.taken()
+        elif flow.replaces:
+            yield from positions.settle_in_steps()
 
     def _took_few(self, records: bytes, first: int, now: float) -> None:
         positions = self.positions
@@ -231,7 +252,10 @@ class RiskChecks:
                 side = flags & FLAG_SELL
                 if is_next:
                     positions.take_new(account, instrument, side, quantity)
-                self._use_up(account, instrument, side, price, quantity, now, 0)
+                bounds = self.bounds(account, instrument)
+                if bounds.repeats or bounds.rate:
+                    key = repeat_key(account, instrument, side, price, quantity)
+                    self._use_up(bounds, positions.position(account, instrument).account, key, int(now * 1e9))
             elif kind == Kind.REPLACE or kind == Kind.REPLACE_OPEN:
                 order_id = positions.find(number, row)
                 if order_id is not None:
@@ -239,17 +263,11 @@ class RiskChecks:
                         positions.take_replace(row, order_id, kind, quantity)
                     self._use_up_by_replace(order_id, now)
 
-    def _use_up(
-        self, account: int, instrument: int, side: int, price: int, quantity: int, now: float, ticket: int
-    ) -> None:
-        bounds = self._bounds.get(account << INSTRUMENT_BITS | instrument) or self.bounds(account, instrument)
-        if bounds.repeats or bounds.rate:
-            now_ns = int(now * 1e9)
-            if bounds.repeats:
-                key = ticket or repeat_key(account, instrument, side, price, quantity)
-                self.repeats(account).add(key, now_ns)
-            if bounds.rate:
-                rates.spend(self.positions.position(account, instrument).account, bounds.limits, 1, now_ns)
+    def _use_up(self, bounds: Bounds, account: Account, key: int, now_ns: int) -> None:
+        if bounds.repeats:
+            (bounds.counter or self._counter(bounds, account.number)).add(key, now_ns)
+        if bounds.rate:
+            rates.spend(account, bounds.limits, 1, now_ns)
 
     def _use_up_by_replace(self, order_id: int, now: float) -> None:
         order = self.positions.order(order_id)
@@ -276,6 +294,43 @@ class RiskChecks:
                 f"trading is reducing: {_SIDES[side]} {self._lots(instrument, wanted)} with what is open exceeds "
                 f"the position {net}{self._in(position)}"
             )
+
+    def _surely_fits(self, bounds: Bounds, position: Position, side: int, price: int, quantity: int) -> bool:
+        """Whether a LIMIT order is within all of :meth:`_check_sizes`, found with as few steps as can be."""
+        account = position.account
+        if quantity > bounds.quantity or price * quantity > bounds.notional or account.orders >= bounds.orders:
+            return False
+        base = self.positions.last_px.get(position.instrument)
+        if base is None:
+            base = self.limits.references.get(position.instrument)
+        whole = bounds.band_whole
+        if whole and (base is None or abs(price - base) * whole > base * bounds.band_share):
+            return False
+        buy, sell = position.open
+        up, down = position.net + buy, sell - position.net
+        after = (down if side else up) + quantity
+        if after > bounds.position:
+            return False
+        if bounds.gross == NO_BOUND:
+            return True
+        if base is None:
+            return False
+        more = after - max(up, down)
+        try:
+            total = self.values.total(account)
+        except NoPrice:
+            return False
+        return more <= 0 or total + base * self.values.unit(position) * more <= bounds.gross
+
+    def _check_sizes(
+        self, bounds: Bounds, position: Position, side: int, price: int, quantity: int, trigger: int
+    ) -> None:
+        if quantity > bounds.quantity:
+            raise self._over_lots("order_quantity_max", quantity, bounds.quantity, position)
+        self._check_price(bounds, position, price, quantity, trigger)
+        if position.account.orders >= bounds.orders:
+            raise Limit(f"open_orders_max {position.account.orders + 1} exceeds {bounds.orders}{_for(position)}")
+        self._check_position(bounds, position, side, quantity)
 
     def _check_price(self, bounds: Bounds, position: Position, price: int, quantity: int, trigger: int) -> None:
         reference = self.positions.last_px.get(position.instrument)
@@ -320,13 +375,18 @@ class RiskChecks:
             raise self._over_money("gross_notional_max", total, limit, _for(position))
 
     def _check_rates(self, bounds: Bounds, position: Position, key: int, now_ns: int) -> None:
-        limits = bounds.limits
+        account = position.account
         if key:
-            seen = self.repeats(position.account.number).seen(key, now_ns)
+            seen = (bounds.counter or self._counter(bounds, account.number)).seen(key, now_ns)
             if seen >= bounds.repeats:
-                raise self.repeated(position.account.number, position.instrument, seen + 1)
-        if bounds.rate and (left := rates.left(position.account, limits, now_ns)) < 1:
-            raise self.too_fast(position.account, 1, left)
+                raise self.repeated(account.number, position.instrument, seen + 1)
+        # Up to that time the bucket is not full.
+        if bounds.rate and account.spent_ns > now_ns and (left := rates.left(account, bounds.limits, now_ns)) < 1:
+            raise self.too_fast(account, 1, left)
+
+    def _counter(self, bounds: Bounds, account: int) -> rates.Repeats:
+        bounds.counter = self.repeats(account)
+        return bounds.counter
 
     # --- words --------------------------------------------------------------------------------------------------------
 

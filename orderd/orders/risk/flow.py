@@ -5,7 +5,7 @@ ticks are exact; products of both are floats, which say no more than that there 
 """
 
 from collections.abc import Generator
-from typing import Final
+from typing import Final, NamedTuple
 
 import attrs
 import numpy as np
@@ -22,11 +22,10 @@ _NONE: Final = 2**63 - 1
 Prices = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-@attrs.frozen
-class Replace:
-    """A replace in a batch: its index there, and what its record says."""
+class Replace(NamedTuple):
+    """A replace in a batch: ``at`` is its index there, all else what its record says. There may be many of them."""
 
-    index: int
+    at: int
     number: int
     kind: int
     price: int
@@ -97,9 +96,8 @@ def flow_in_steps(records: bytes) -> Generator[None, None, Flow]:
         # An order stays together with what is said about it.
         while end < len(records) and records[end - RECORD_BYTES + KIND_OFFSET] == Kind.EXTENSION:
             end += RECORD_BYTES
-        part = flow_of(records[start:end])
-        first = start // RECORD_BYTES
-        replaces += [attrs.evolve(r, index=r.index + first) for r in part.replaces] if first else part.replaces
+        part = flow_of(records[start:end], start // RECORD_BYTES)
+        replaces += part.replaces
         for group in part.groups:
             key = (group.account, group.instrument, group.side)
             known = found.get(key)
@@ -113,8 +111,8 @@ def flow_in_steps(records: bytes) -> Generator[None, None, Flow]:
     return Flow(list(found.values()), replaces)
 
 
-def flow_of(records: bytes) -> Flow:
-    """What well-formed ``records`` add up to."""
+def flow_of(records: bytes, first: int = 0) -> Flow:
+    """What well-formed ``records`` add up to, the first of which has the index ``first`` in its batch."""
     table = np.frombuffer(records, RECORD_DTYPE)
     kind = table["kind"]
     is_new = kind == Kind.NEW
@@ -126,15 +124,15 @@ def flow_of(records: bytes) -> Flow:
         new = table[at]
         triggers = _triggers(table, at)
         replaces = [
-            _replace(records, index)
+            _replace(records, index, first)
             for index in np.flatnonzero((kind == Kind.REPLACE) | (kind == Kind.REPLACE_OPEN)).tolist()
         ]
     return Flow(_groups(new, triggers) if len(new) else [], replaces)
 
 
-def _replace(records: bytes, index: int) -> Replace:
+def _replace(records: bytes, index: int, first: int) -> Replace:
     number, price, quantity, _, _, kind, _ = RECORD.unpack_from(records, index * RECORD_BYTES)
-    return Replace(index, number, kind, price, quantity)
+    return Replace(first + index, number, kind, price, quantity)
 
 
 def _triggers(table: Records, new_at: Indexes) -> Prices | None:

@@ -7,11 +7,14 @@ is within. Nothing here is a float.
 from collections.abc import Mapping
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from orderd.runtime.instruments import Instrument
+
+if TYPE_CHECKING:
+    from orderd.orders.risk.rates import Repeats
 
 NO_BOUND: Final = 1 << 256
 """Above every quantity, product and sum that can be."""
@@ -75,8 +78,8 @@ class Bounds:
     """The limits of one account in one instrument: lots, and ticks times lots; :data:`NO_BOUND` where there is none."""
 
     __slots__ = (
-        "band_share", "band_whole", "gross", "is_off", "limits", "notional", "orders", "position", "quantity", "rate",
-        "repeats",
+        "band_share", "band_whole", "counter", "gross", "is_off", "limits", "notional", "orders", "position",
+        "quantity", "rate", "repeats",
     )  # fmt: skip
 
     def __init__(self, limits: AccountLimits, instrument: Instrument) -> None:
@@ -93,6 +96,8 @@ class Bounds:
         """A price may be off by this share of this whole; both are 0 where there is no band."""
         self.rate = limits.orders_per_second
         self.repeats = limits.repeats_max
+        self.counter: Repeats | None = None
+        """What counts repeats, once somebody asked."""
 
 
 def _whole(bound: Fraction | None, step: Fraction) -> int:

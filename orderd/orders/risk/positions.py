@@ -60,12 +60,14 @@ class Positions:
         """Instruments whose last price became another, in order; the last of them."""
         self.fills: Final = bytearray()
         """Fills that are not counted yet (:data:`~orderd.orders.risk.uncounted.FILL`)."""
-        self.prices_end = 0
+        self.prices_end = 1
         """How often a last price became another."""
         self.counted_end = table.end
         """Rows below it are counted, each later one is when :meth:`settle` is called."""
         self.prices: dict[int, int] = {}
         """Price in force by order id, where a replace changed it."""
+        self.on_trial = False
+        """Whether something is added that may be taken back."""
         self._logs_prices = False
         self._answered = 0
         self._table = table

@@ -24,18 +24,21 @@ WINDOW_MS_MAX: Final = 60_000
 _DECIMAL: Final = re.compile(r"(?a:\d{1,18}(\.\d{1,9})?)")
 _PERCENT: Final = re.compile(r"(?a:(\d{1,6}(\.\d{1,6})?)%)")
 
+_ALLOWED_DECIMAL: Final = 'must be a plain decimal in quotes, such as "1000" or "2500.50", or "" for none'
+_ALLOWED_PERCENT: Final = 'must be a percentage above 0 in quotes, such as "5%", or "" for none'
+
 
 def _check_decimal(text: str) -> str | None:
     if not text or _DECIMAL.fullmatch(text):
         return None
-    return 'must be a plain decimal in quotes, such as "1000" or "2500.50", or "" for none'
+    return _ALLOWED_DECIMAL
 
 
 def _check_percent(text: str) -> str | None:
     match = _PERCENT.fullmatch(text)
     if not text or (match and Fraction(match[1])):
         return None
-    return 'must be a percentage above 0 in quotes, such as "5%", or "" for none'
+    return _ALLOWED_PERCENT
 
 
 def _check_account(_: object, __: object, value: int) -> None:
@@ -44,11 +47,11 @@ def _check_account(_: object, __: object, value: int) -> None:
 
 
 def _decimal() -> Any:
-    return fields.text("", _check_decimal, reloadable=True)
+    return fields.text("", _check_decimal, allowed=_ALLOWED_DECIMAL, reloadable=True)
 
 
 def _percent() -> Any:
-    return fields.text("", _check_percent, reloadable=True)
+    return fields.text("", _check_percent, allowed=_ALLOWED_PERCENT, reloadable=True)
 
 
 def _count(maximum: int) -> Any:

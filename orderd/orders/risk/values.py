@@ -41,20 +41,21 @@ class Values:
 
     def total(self, account: Account) -> int:
         """The value of all its positions. Raises :class:`NoPrice` if one has none and is not empty."""
-        self._positions.log_prices()
         if account.prices_seen != self._positions.prices_end:
             self._note_prices(account)
         changed = account.changed
         if changed:
-            last_px = self._positions.last_px
+            last_px, references = self._positions.last_px, self._references
             for instrument, position in changed.items():
                 buy, sell = position.open
                 up, down = position.net + buy, sell - position.net
                 price = last_px.get(instrument)
                 if price is None:
+                    price = references.get(instrument)
+                if price is None:
                     value = self.of(position, max(up, down))
                 else:
-                    value = price * (position.unit or self._unit(position)) * max(up, down)
+                    value = price * (position.unit or self.unit(position)) * max(up, down)
                 account.value += value - position.value
                 position.value = value
                 position.is_changed = False
@@ -63,6 +64,7 @@ class Values:
 
     def _note_prices(self, account: Account) -> None:
         positions = self._positions
+        positions.log_prices()
         missed = positions.prices_end - account.prices_seen
         if missed > len(positions.price_changes) or missed > len(account.held):
             for position in account.held.values():
@@ -81,8 +83,10 @@ class Values:
         price = self.price(position.instrument)
         if price is None:
             raise NoPrice(position.instrument)
-        return price * (position.unit or self._unit(position)) * size
+        return price * self.unit(position) * size
 
-    def _unit(self, position: Position) -> int:
-        position.unit = value_unit(self._instruments.by_id[position.instrument])
+    def unit(self, position: Position) -> int:
+        """What one lot of it is worth at a price of one tick."""
+        if not position.unit:
+            position.unit = value_unit(self._instruments.by_id[position.instrument])
         return position.unit

@@ -66,7 +66,7 @@ def test_bounds_are_the_largest_whole_steps_within() -> None:
         ('risk.price_band="0%"', 'risk.price_band = "0%": must be a percentage above 0'),
         ('risk.position_max="1e3"', 'risk.position_max = "1e3": must be a plain decimal in quotes'),
         ('risk.position_max="-1"', 'risk.position_max = "-1": must be a plain decimal in quotes'),
-        ("risk.position_max=5", "risk.position_max = 5: must be a string"),
+        ("risk.position_max=5", "risk.position_max = 5: must be a plain decimal in quotes"),
         ("risk.orders_per_second=-1", "risk.orders_per_second = -1: must be a whole number from 0 to 10000000"),
         ("risk.account=[{account=7,price_band='x'}]", 'risk.account[0].price_band = "x": must be a percentage'),
         ("risk.account=[{price_band='5%'}]", "risk.account[0].account is missing"),
