@@ -63,7 +63,7 @@ HEAD: Final = """\
 """
 TAIL: Final = """
 `STP`, `ACCOUNT`, `MAXAGE` and `MODE` go with everything. `DISPLAY` and `MINQTY` are at most the order's quantity, and
-`DISPLAY` is at least a thousandth of it, of what is open after a replace, too (`BAD_RECORD`).
+`DISPLAY` is at least a hundredth of it, of what is open after a replace, too (`BAD_RECORD`).
 `TIF GTD` without a time and `GTD` with another `TIF` are refused, and so is a time that is over, unless the order is
 known: a repeat gets the first one's outcome however late it is.
 

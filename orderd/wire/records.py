@@ -87,7 +87,7 @@ class Attribute(IntEnum):
     """FIX tag 126 (ExpireTime), in nanoseconds since 1970 UTC: a GTD order has it, no other order may."""
 
 
-DISPLAY_SLICES_MAX: Final = 1000
+DISPLAY_SLICES_MAX: Final = 100
 """An order's quantity is at most this many times its display quantity: each slice that shows has trades of its own."""
 
 FLAG_SELL: Final = 0b0000_0001

@@ -2,8 +2,10 @@
 
 import pytest
 
+from engine.execution import TRIGGER_STEP
 from engine.markets import MarketRules
 from engine.matcher import Matcher
+from engine.taking import PAUSE_STEP
 from orderd.wire.records import SelfTradePrevention, Side, TimeInForce
 from orderd.wire.reports import ExecType, OrderStatus, Reason
 from tests.support.matching import (
@@ -111,6 +113,16 @@ def test_no_print_of_an_order_that_trades_step_by_step_is_missed(
     trader.send(order(1, side, 2, prices[-1], stp=SelfTradePrevention.CANCEL_OLDEST))
     triggered = [report.number for report in other.read() if report.exec_type is ExecType.TRIGGERED]
     assert triggered == [10, 11]
+    matcher.check_invariants()
+
+
+def test_many_that_find_nothing_to_trade_with_go_in_steps() -> None:
+    matcher, trader, other = new_matcher()
+    trader.send(*(order(number, BUY, 1, None, trigger=105) for number in range(1, 1001)))
+    other.send(limit(1, SELL, 1, 105))
+    steps = list(matcher.apply_in_steps(other.session, other.next_sequence, limit(2, BUY, 1, 105), 5))
+    assert not trader.session.live
+    assert len(steps) >= 1000 // TRIGGER_STEP + 1000 // PAUSE_STEP
     matcher.check_invariants()
 
 

@@ -82,10 +82,10 @@ def test_what_a_market_order_does_not_take_is_named(words: tuple[bytes, ...], wh
     assert str(caught.value) == why
 
 
-def test_an_iceberg_has_a_thousand_slices_at_most() -> None:
-    assert values_of(parsed(b"DISPLAY", b"1", quantity=1000)[4]) == {Attribute.DISPLAY: 1}
-    with pytest.raises(BadOrder, match="DISPLAY '1' is less than the order's quantity divided by 1000"):
-        parsed(b"DISPLAY", b"1", quantity=1001)
+def test_an_iceberg_has_a_hundred_slices_at_most() -> None:
+    assert values_of(parsed(b"DISPLAY", b"1", quantity=100)[4]) == {Attribute.DISPLAY: 1}
+    with pytest.raises(BadOrder, match="DISPLAY '1' is less than the order's quantity divided by 100"):
+        parsed(b"DISPLAY", b"1", quantity=101)
 
 
 def test_quantities_equal_to_the_orders_and_a_stop_market_for_longer_than_a_day_fit() -> None:

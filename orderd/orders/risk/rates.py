@@ -37,7 +37,7 @@ class Repeats:
     def __init__(self, limits: AccountLimits) -> None:
         self.most = limits.repeats_max
         self._window_ns = limits.repeats_window_ms * 1_000_000
-        self._counts: Counter[int] = Counter()
+        self._counts: dict[int, int] = {}
         self._log: deque[tuple[int, int | list[int]]] = deque()
         self._kept = 0
 
@@ -46,7 +46,8 @@ class Repeats:
 
         Exact where they are too many with ``others`` on top; else some that left the window may be among them.
         """
-        if self._is_late(now_ns):
+        log = self._log
+        if log and log[0][0] <= now_ns - self._window_ns:
             self._expire(now_ns, EXPIRED_AT_ONCE)
             if self._counts.get(key, 0) + others >= self.most:
                 self._expire(now_ns, self._kept)
@@ -69,7 +70,8 @@ class Repeats:
 
     def add(self, key: int, now_ns: int) -> None:
         """One was taken in."""
-        self._counts[key] = self._counts.get(key, 0) + 1
+        counts = self._counts
+        counts[key] = counts.get(key, 0) + 1
         self._log.append((now_ns, key))
         self._kept += 1
         if self._kept > REPEATS_KEPT_MAX:
@@ -77,7 +79,9 @@ class Repeats:
 
     def add_all(self, keys: list[int], now_ns: int) -> None:
         """All of them were taken in."""
-        self._counts.update(keys)
+        counts = self._counts
+        for key, count in Counter(keys).items():
+            counts[key] = counts.get(key, 0) + count
         self._log.append((now_ns, keys))
         self._kept += len(keys)
         while self._kept > REPEATS_KEPT_MAX and len(self._log) > 1:
@@ -88,8 +92,21 @@ class Repeats:
         return bool(self._log) and self._log[0][0] <= now_ns - self._window_ns
 
     def _expire(self, now_ns: int, most: int) -> None:
-        while most > 0 and self._is_late(now_ns):
-            most -= self._drop(most)
+        log, counts, left_before = self._log, self._counts, now_ns - self._window_ns
+        while most > 0 and log and log[0][0] <= left_before:
+            key = log[0][1]
+            if type(key) is not int:
+                most -= self._drop(most)
+                continue
+            # Orders that came alone, the usual case where time is short.
+            log.popleft()
+            left = counts[key] - 1
+            if left:
+                counts[key] = left
+            else:
+                del counts[key]
+            self._kept -= 1
+            most -= 1
 
     def _drop(self, most: int) -> int:
         """Forget up to ``most`` of those that came together, the oldest; how many."""
