@@ -142,7 +142,7 @@ class OrderEntry:
                 raise BadOrder("GTD is in the past")
             trigger = trigger_of(extensions)
             record = numbered(extensions, number) + record
-        risk, ticket = self._risk, 0
+        risk, ticket = self._risk, None
         if not risk.is_off or risk.trading.restricts:
             ticket = risk.check_new(account, instrument, flags & FLAG_SELL, price, quantity, trigger, now)
         age_bytes = entries.AGE.size if maxage_ms else 0

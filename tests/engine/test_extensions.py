@@ -150,7 +150,7 @@ def test_what_contradicts_itself_is_rejected(record: bytes) -> None:
         order(5, BUY, 10, None, trigger=110, tif=GTD, expiry_ns=99),
         order(5, BUY, 10, 100, trigger=110, display=10, tif=GTD, expiry_ns=99),
         order(5, BUY, 10, 100, display=10),
-        order(5, BUY, 1000, 100, display=1),
+        order(5, BUY, 100, 100, display=1),
         order(5, BUY, 10, 100, post_only=True, display=1, tif=GTD, expiry_ns=99),
     ],
 )

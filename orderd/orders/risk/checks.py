@@ -26,6 +26,9 @@ from orderd.wire.records import FLAG_SELL, RECORD, RECORD_BYTES, Kind, Side
 BOUNDS_KEPT: Final = 1 << 16
 """Bounds that are remembered ready made."""
 
+Ticket = tuple[Bounds, Position, int, int]
+"""What a check found: bounds, position, the key that tells repeats, and the time in nanoseconds."""
+
 _SIDES: Final = (Side.BUY.name, Side.SELL.name)
 _HALTED: Final = TradingState.HALTED
 _REDUCING: Final = TradingState.REDUCING
@@ -67,35 +70,37 @@ class RiskChecks:
 
     def check_new(
         self, account: int, instrument: int, side: int, price: int, quantity: int, trigger: int, now: float
-    ) -> int:
+    ) -> Ticket | None:
         """Whether a new order fits: ``price`` 0 for a market order, ``trigger`` 0 for one that is no stop order.
 
-        Returns what :meth:`took_new` takes as ``ticket``. ``now`` is monotonic, in seconds. Raises :class:`Limit` or
-        :class:`Halted`.
+        Returns what :meth:`took_new` takes as ``ticket``, None if no limit was asked. ``now`` is monotonic, in seconds.
+        Raises :class:`Limit` or :class:`Halted`.
         """
+        positions = self.positions
         if self.trading.restricts:
-            self.positions.settle()
+            positions.settle()
             self._check_trading(account, instrument, side, quantity)
         if self.is_off:
-            return 0
-        self.positions.settle()
+            return None
+        positions.settle()
         key = account << INSTRUMENT_BITS | instrument
         bounds = self._bounds.get(key) or self.bounds(account, instrument)
         if bounds.is_off:
-            return 0
-        position = self.positions.by_key.get(key) or self.positions.position(account, instrument)
+            return None
+        position = positions.by_key.get(key) or positions.position(account, instrument)
+        repeat = now_ns = 0
         try:
             if trigger or not price or not self._surely_fits(bounds, position, side, price, quantity):
                 self._check_sizes(bounds, position, side, price, quantity, trigger)
-            ticket = 0
             if bounds.repeats or bounds.rate:
-                ticket = repeat_key(account, instrument, side, price, quantity) if bounds.repeats else 0
-                self._check_rates(bounds, position, ticket, int(now * 1e9))
+                now_ns = int(now * 1e9)
+                repeat = repeat_key(account, instrument, side, price, quantity) if bounds.repeats else 0
+                self._check_rates(bounds, position, repeat, now_ns)
         except Limit:
             self.refused += 1
-            self.positions.forget_flat(position)
+            positions.forget_flat(position)
             raise
-        return ticket
+        return bounds, position, repeat, now_ns
 
     def check_request(self, order_id: int, kind: int, price: int, quantity: int, now: float) -> None:
         """:meth:`check_replace`, by order id."""
@@ -163,24 +168,27 @@ class RiskChecks:
 
     def took_new(
         self, first: int, account: int, instrument: int, side: int, price: int, quantity: int, now: float,
-        ticket: int = 0,
+        ticket: Ticket | None = None,
     ) -> None:  # fmt: skip
-        """A new order was staged from row ``first`` on; ``ticket`` is what its check returned."""
+        """A new order was staged from row ``first`` on; ``ticket`` is what its check, just before, returned."""
         positions = self.positions
         if self.is_off:
             positions.catch_up()
             return
-        key = account << INSTRUMENT_BITS | instrument
-        if positions.counted_end == first:
-            position = positions.take_new(account, instrument, side, quantity)
-            positions.taken()
+        is_next = positions.counted_end == first
+        if ticket is not None:
+            bounds, position, repeat, now_ns = ticket
         else:
-            position = positions.position(account, instrument)
-        bounds = self._bounds.get(key) or self.bounds(account, instrument)
-        if bounds.repeats or bounds.rate:
-            if bounds.repeats and not ticket:
-                ticket = repeat_key(account, instrument, side, price, quantity)
-            self._use_up(bounds, position.account, ticket, int(now * 1e9))
+            bounds, position = self.bounds(account, instrument), positions.position(account, instrument)
+            now_ns = int(now * 1e9)
+            repeat = repeat_key(account, instrument, side, price, quantity) if bounds.repeats else 0
+        if is_next:
+            positions.add_new(position, side, quantity, 1)
+            positions.taken()
+        if repeat:
+            (bounds.counter or self._counter(bounds, account)).add(repeat, now_ns)
+        if bounds.rate:
+            rates.spend(position.account, bounds.limits, 1, now_ns)
 
     def took_replace(self, row: int, order_id: int, kind: int, quantity: int, now: float) -> None:
         """A replace was staged as ``row``."""
@@ -320,7 +328,7 @@ class RiskChecks:
             total = self.values.total(account)
         except NoPrice:
             return False
-        return more <= 0 or total + base * self.values.unit(position) * more <= bounds.gross
+        return more <= 0 or total + base * (position.unit or self.values.unit(position)) * more <= bounds.gross
 
     def _check_sizes(
         self, bounds: Bounds, position: Position, side: int, price: int, quantity: int, trigger: int

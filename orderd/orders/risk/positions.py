@@ -91,14 +91,20 @@ class Positions:
     def take_new(self, account: int, instrument: int, side: int, quantity: int, orders: int = 1) -> Position:
         """``orders`` orders of ``quantity`` in all; negative ones take back what was taken in by mistake."""
         position = self.by_key.get(account << INSTRUMENT_BITS | instrument) or self.position(account, instrument)
-        position.open[side] += quantity
-        position.orders += orders
-        position.account.orders += orders
-        if not position.is_changed:
-            position.changes()
+        self.add_new(position, side, quantity, orders)
         if orders < 0:
             self.forget_flat(position)
         return position
+
+    def add_new(self, position: Position, side: int, quantity: int, orders: int) -> None:
+        """:meth:`take_new`, where the position is at hand."""
+        position.open[side] += quantity
+        position.orders += orders
+        account = position.account
+        account.orders += orders
+        if not position.is_changed:
+            position.is_changed = True
+            account.changed[position.instrument] = position
 
     def taken(self) -> None:
         """All rows from :attr:`counted_end` on were counted one by one."""
