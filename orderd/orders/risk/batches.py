@@ -243,7 +243,7 @@ class _Trial:
             own = self._keys.get(key, 0)
             seen = checks.repeats(account).seen(key, self._now_ns, own) + own
             if seen >= limits.repeats_max:
-                raise checks.repeated(account, instrument, seen + 1)
+                raise checks.refusals.repeated(checks.limits.of(account), account, instrument, seen + 1)
             self._keys[key] = self._keys.get(key, 0) + 1
         self._spend(account)
         self._add(account, instrument, side, quantity, 1)
@@ -295,7 +295,7 @@ class _Trial:
             account = checks.positions.accounts[number]
             left = rates.left(account, limits, self._now_ns)
             if left < spent:
-                raise checks.too_fast(account, spent, left)
+                raise checks.refusals.too_fast(checks.limits.of(account.number), account.number, spent, left)
 
     def _add(self, account: int, instrument: int, side: int, quantity: int, orders: int) -> Position:
         key = account, instrument, side

@@ -9,15 +9,15 @@ brings a position nearer to zero.
 """
 
 from collections.abc import Generator
-from fractions import Fraction
 from typing import Final
 
 from orderd.orders.errors import Halted, Limit
 from orderd.orders.risk import rates
 from orderd.orders.risk.flow import SMALL, Flow, flow_of, repeat_key
 from orderd.orders.risk.holdings import INSTRUMENT_BITS, Account, OrderNow, Position
-from orderd.orders.risk.limits import NO_BOUND, VALUE_DECIMALS, Bounds, RiskLimits, shown, value_unit
+from orderd.orders.risk.limits import NO_BOUND, Bounds, RiskLimits
 from orderd.orders.risk.positions import STEP_REPLACES, Positions
+from orderd.orders.risk.refusals import Refusals, of_account
 from orderd.orders.risk.values import NoPrice, Values
 from orderd.orders.trading import Trading, TradingState
 from orderd.runtime.instruments import InstrumentTable
@@ -45,6 +45,7 @@ class RiskChecks:
         self.refused = 0
         """Orders, replaces and batches that a limit refused since the start of the process."""
         self.values = Values(positions, instruments)
+        self.refusals = Refusals(instruments)
         self.trading = trading
         self._instruments = instruments
         self._bounds: dict[int, Bounds] = {}
@@ -126,7 +127,7 @@ class RiskChecks:
         if self.trading.restricts:
             self.trading.check(order.account)
             if left > order.open and self.trading.of(order.account) is _REDUCING:
-                lots = self._lots(order.instrument, left), self._lots(order.instrument, order.open)
+                lots = self.refusals.lots(order.instrument, left), self.refusals.lots(order.instrument, order.open)
                 raise Halted(
                     f"trading is reducing: a replace to {lots[0]} open exceeds {lots[1]}, account {order.account}"
                 )
@@ -138,7 +139,7 @@ class RiskChecks:
         position = self.positions.position(order.account, order.instrument)
         grows = left > order.open
         if grows and quantity > bounds.quantity:
-            raise self._over_lots("order_quantity_max", quantity, bounds.quantity, position)
+            raise self.refusals.over_lots("order_quantity_max", quantity, bounds.quantity, position)
         if grows or price != order.price:
             self._check_price(bounds, position, price, left, order.trigger)
         if left > counted:
@@ -296,11 +297,11 @@ class RiskChecks:
         room = position.net if side == Side.SELL else -position.net
         wanted = position.open[side] + quantity
         if wanted > room:
-            net = ("-" if position.net < 0 else "") + self._lots(instrument, abs(position.net))
+            net = ("-" if position.net < 0 else "") + self.refusals.lots(instrument, abs(position.net))
             self.positions.forget_flat(position)
             raise Halted(
-                f"trading is reducing: {_SIDES[side]} {self._lots(instrument, wanted)} with what is open exceeds "
-                f"the position {net}{self._in(position)}"
+                f"trading is reducing: {_SIDES[side]} {self.refusals.lots(instrument, wanted)} with what is open "
+                f"exceeds the position {net}{self.refusals.about(position)}"
             )
 
     def _surely_fits(self, bounds: Bounds, position: Position, side: int, price: int, quantity: int) -> bool:
@@ -334,10 +335,10 @@ class RiskChecks:
         self, bounds: Bounds, position: Position, side: int, price: int, quantity: int, trigger: int
     ) -> None:
         if quantity > bounds.quantity:
-            raise self._over_lots("order_quantity_max", quantity, bounds.quantity, position)
+            raise self.refusals.over_lots("order_quantity_max", quantity, bounds.quantity, position)
         self._check_price(bounds, position, price, quantity, trigger)
         if position.account.orders >= bounds.orders:
-            raise Limit(f"open_orders_max {position.account.orders + 1} exceeds {bounds.orders}{_for(position)}")
+            raise Limit(f"open_orders_max {position.account.orders + 1} exceeds {bounds.orders}{of_account(position)}")
         self._check_position(bounds, position, side, quantity)
 
     def _check_price(self, bounds: Bounds, position: Position, price: int, quantity: int, trigger: int) -> None:
@@ -347,18 +348,16 @@ class RiskChecks:
         if bounds.notional < NO_BOUND:
             told = price or trigger or reference
             if told is None:
-                raise self._no_price("order_notional_max", position.instrument, position.account)
+                raise self.refusals.no_price("order_notional_max", position.instrument, position.account.number)
             if told * quantity > bounds.notional:
-                raise self._over_money(
-                    "order_notional_max", told * quantity * self._unit(position), bounds.limits.order_notional_max,
-                    self._in(position),
-                )  # fmt: skip
+                value, limit = told * quantity * self.values.unit(position), bounds.limits.order_notional_max
+                raise self.refusals.over_money("order_notional_max", value, limit, self.refusals.about(position))
         if bounds.band_whole and price:
             base = trigger or reference
             if base is None:
-                raise self._no_price("price_band", position.instrument, position.account)
+                raise self.refusals.no_price("price_band", position.instrument, position.account.number)
             if abs(price - base) * bounds.band_whole > base * bounds.band_share:
-                raise self._beyond_band(price, base, bounds, position)
+                raise self.refusals.beyond_band(price, base, bounds, position)
 
     def _check_position(self, bounds: Bounds, position: Position, side: int, quantity: int) -> None:
         """Whether ``quantity`` more may be open on ``side``."""
@@ -366,7 +365,7 @@ class RiskChecks:
         up, down = position.net + buy, sell - position.net
         after = (down if side else up) + quantity
         if after > bounds.position:
-            raise self._over_lots("position_max", after, bounds.position, position)
+            raise self.refusals.over_lots("position_max", after, bounds.position, position)
         if bounds.gross == NO_BOUND:
             return
         # The largest of both ends, before and after; the other end of each is nearer to zero.
@@ -377,77 +376,24 @@ class RiskChecks:
             if after > before:
                 total += values.of(position, after - before)
         except NoPrice as error:
-            raise self._no_price("gross_notional_max", error.instrument, position.account) from None
+            raise self.refusals.no_price("gross_notional_max", error.instrument, position.account.number) from None
         if total > bounds.gross and after > before:
             limit = bounds.limits.gross_notional_max
-            raise self._over_money("gross_notional_max", total, limit, _for(position))
+            raise self.refusals.over_money("gross_notional_max", total, limit, of_account(position))
 
     def _check_rates(self, bounds: Bounds, position: Position, key: int, now_ns: int) -> None:
         account = position.account
         if key:
             seen = (bounds.counter or self._counter(bounds, account.number)).seen(key, now_ns)
             if seen >= bounds.repeats:
-                raise self.repeated(account.number, position.instrument, seen + 1)
+                raise self.refusals.repeated(bounds.limits, account.number, position.instrument, seen + 1)
         # Up to that time the bucket is not full.
         if bounds.rate and account.spent_ns > now_ns and (left := rates.left(account, bounds.limits, now_ns)) < 1:
-            raise self.too_fast(account, 1, left)
+            raise self.refusals.too_fast(bounds.limits, account.number, 1, left)
 
     def _counter(self, bounds: Bounds, account: int) -> rates.Repeats:
         bounds.counter = self.repeats(account)
         return bounds.counter
-
-    # --- words --------------------------------------------------------------------------------------------------------
-
-    def _no_price(self, name: str, instrument: int, account: Account) -> Limit:
-        symbol = self._instruments.by_id[instrument].symbol
-        return Limit(f"{name} needs a price: {symbol} has no last trade and no reference, account {account.number}")
-
-    def repeated(self, account: int, instrument: int, count: int) -> Limit:
-        """So many equal orders are too many."""
-        limits, symbol = self.limits.of(account), self._instruments.by_id[instrument].symbol
-        return Limit(
-            f"repeats_max {count} exceeds {limits.repeats_max} equal orders in {limits.repeats_window_ms} ms"
-            f" in {symbol} for account {account}"
-        )
-
-    def too_fast(self, account: Account, orders: int, left: int) -> Limit:
-        """So many orders at once are too many."""
-        limits = self.limits.of(account.number)
-        return Limit(
-            f"orders_per_second {orders} exceeds {max(left, 0)} left of {limits.orders_burst} at "
-            f"{limits.orders_per_second} a second for account {account.number}"
-        )
-
-    def _over_lots(self, name: str, value: int, bound: int, position: Position) -> Limit:
-        lots = self._lots(position.instrument, value), self._lots(position.instrument, bound)
-        return Limit(f"{name} {lots[0]} exceeds {lots[1]}{self._in(position)}")
-
-    def _over_money(self, name: str, value: int, bound: Fraction | None, where: str) -> Limit:
-        assert bound is not None, "there is one"
-        return Limit(f"{name} {shown(Fraction(value, 10**VALUE_DECIMALS))} exceeds {shown(bound)}{where}")
-
-    def _beyond_band(self, price: int, base: int, bounds: Bounds, position: Position) -> Limit:
-        share, whole = bounds.band_share, bounds.band_whole
-        instrument = self._instruments.by_id[position.instrument]
-        lowest, highest = -(base * (share - whole) // whole), base * (whole + share) // whole
-        low, high, told, around = (
-            instrument.format_price(max(value, 0)).decode() for value in (lowest, highest, price, base)
-        )
-        band = shown(Fraction(share * 100, whole))
-        return Limit(f"price_band {told} exceeds {low} to {high}, {band}% around {around}{self._in(position)}")
-
-    def _unit(self, position: Position) -> int:
-        return value_unit(self._instruments.by_id[position.instrument])
-
-    def _lots(self, instrument: int, lots: int) -> str:
-        return self._instruments.by_id[instrument].format_quantity(lots).decode()
-
-    def _in(self, position: Position) -> str:
-        return f" in {self._instruments.by_id[position.instrument].symbol}{_for(position)}"
-
-
-def _for(position: Position) -> str:
-    return f" for account {position.account.number}"
 
 
 def _window(limits: RiskLimits, number: int) -> tuple[int, int]:
