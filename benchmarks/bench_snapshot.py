@@ -17,7 +17,7 @@ from benchmarks.bench_matcher import GROUP_RECORDS, mixed_flow, resting_flow
 from engine.core import EngineCore
 from engine.inputs import Boot, EpochInput, InstrumentInput, OrdersInput
 from engine.restoring import APPLICATION, restore_newest
-from engine.snapshot_keeper import child_command
+from engine.snapshot_child import child_command
 from engine.snapshot_maker import Made
 from orderd.journal import Journal, Position, RealDisk, open_journal
 from orderd.runtime.instruments import Instrument, InstrumentTable

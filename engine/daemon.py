@@ -9,9 +9,9 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import attrs
 import trio
@@ -23,21 +23,24 @@ from engine.grpc_service import Site
 from engine.reloading import Reloader
 from engine.restoring import APPLICATION, Start, start_engine
 from engine.rounds import Rounds
+from engine.snapshot_child import make_in_child
 from engine.snapshot_keeper import SnapshotKeeper
+from engine.snapshot_maker import Made
 from engine.timekeeper import Timekeeper
 from engine.udp_server import UdpServer
-from orderd.journal.disk import RealDisk
+from orderd.journal.disk import Disk, RealDisk
 from orderd.journal.interface import Journal
 from orderd.journal.opening import open_journal
+from orderd.journal.segment import Position
 from orderd.journal.writer import JournalWriter
 from orderd.runtime.addresses import Address, parse_address
 from orderd.runtime.asyncio_bridge import open_bridge
-from orderd.runtime.clock import SystemClock, SystemEntropy
-from orderd.runtime.datagrams import UdpSocket
+from orderd.runtime.datagrams import DatagramSocket, UdpSocket
+from orderd.runtime.host import Host
 from orderd.runtime.keys import read_key
 from orderd.runtime.log import get_logger
-from orderd.runtime.notify import Notifier
-from orderd.runtime.stream_sockets import address_of, bound_stream
+from orderd.runtime.notify import NOBODY, Notifier
+from orderd.runtime.stream_sockets import bound_stream
 from orderd.runtime.watchdog import feed
 from orderd.wire.tags import SECRET_BYTES
 
@@ -47,6 +50,33 @@ log = get_logger("engine")
 
 Bound = TypeVar("Bound")
 Task = Callable[[], Awaitable[None]]
+StopTask = Callable[[trio.Event], Awaitable[None]]
+MakeSnapshot = Callable[[str, Position], Awaitable[Made]]
+
+
+class BoundSocket(DatagramSocket, Protocol):
+    """Where datagrams come."""
+
+    @property
+    def address(self) -> object:
+        """For people."""
+        ...
+
+
+class CallServer(Protocol):
+    """A front for calls, open."""
+
+    @property
+    def address(self) -> str:
+        """For people."""
+        ...
+
+    async def stop(self) -> None:
+        """Take no more calls, and end those that are under way."""
+        ...
+
+
+ServeCalls = Callable[[Site], AbstractAsyncContextManager[CallServer]]
 
 
 @attrs.frozen
@@ -61,7 +91,7 @@ class Sockets:
         self.grpc.close()
 
 
-def open_core(settings: EngineSettings, journal: Journal, secret: bytes) -> Start:
+def open_core(settings: EngineSettings, journal: Journal, disk: Disk, secret: bytes) -> Start:
     """As its snapshots and its journal say. Raises what :func:`engine.restoring.start_engine` does."""
 
     def make_core() -> EngineCore:
@@ -75,23 +105,7 @@ def open_core(settings: EngineSettings, journal: Journal, secret: bytes) -> Star
         )
 
     on_disk = settings.journal.backend == "file"
-    return start_engine(journal, RealDisk(), settings.journal.directory if on_disk else None, make_core)
-
-
-def snapshots_of(settings: EngineSettings, start: Start, writer: JournalWriter) -> list[Task]:
-    """What makes them, if any are wanted."""
-    every, counters = settings.snapshot.orders, start.core.counters
-    if not every or settings.journal.backend != "file":
-        return []
-    keeper = SnapshotKeeper(
-        every=every,
-        behind=start.orders_behind,
-        orders=lambda: counters.orders,
-        writer=writer,
-        disk=RealDisk(),
-        directory=settings.journal.directory,
-    )
-    return [keeper.run]
+    return start_engine(journal, disk, settings.journal.directory if on_disk else None, make_core)
 
 
 def open_sockets(settings: EngineSettings, udp_fd: int | None, grpc_fd: int | None) -> Sockets:
@@ -113,6 +127,100 @@ def _bind(key: str, address: str, bind: Callable[[Address], Bound]) -> Bound:
         raise OSError(f"listen.{key} = {address}: {error.strerror or error}") from None
 
 
+class EngineDaemon:
+    """The tasks around a core, on ``host``. ``start`` is what was made of ``journal``, which ``disk`` is below."""
+
+    def __init__(
+        self,
+        settings: EngineSettings,
+        source: EngineSource,
+        journal: Journal,
+        start: Start,
+        *,
+        host: Host,
+        disk: Disk,
+        has_key: bool,
+        notifier: Notifier = NOBODY,
+        make_snapshot: MakeSnapshot = make_in_child,
+    ) -> None:
+        self.core = core = start.core
+        self.settings = settings
+        self.host = host
+        self.notifier = notifier
+        self.writer = JournalWriter(journal, settings.journal, clock=host.stopwatch, run_blocking=host.run_sync)
+        self.rounds = Rounds(core, self.writer, host.clock)
+        self.site = Site(core, self.rounds, settings.instruments, has_key)
+        self._reloader = Reloader(settings, source, core, self.rounds, host.run_sync)
+        self._beside: list[Task] = [Timekeeper(core, self.rounds, host.clock, settings.instruments).run]
+        if settings.snapshot.orders and settings.journal.backend == "file":
+            keeper = SnapshotKeeper(
+                every=settings.snapshot.orders,
+                behind=start.orders_behind,
+                orders=lambda: core.counters.orders,
+                writer=self.writer,
+                disk=disk,
+                directory=settings.journal.directory,
+                make=make_snapshot,
+                run_blocking=host.run_sync,
+            )
+            self._beside.append(keeper.run)
+
+    async def run(
+        self, datagrams: BoundSocket, serve_calls: ServeCalls, hangups: AsyncIterator[int], *beside: StopTask
+    ) -> None:
+        """Until told to stop, by a signal or by one of ``beside``, which are given the event to set.
+
+        ``serve_calls`` opens the front for calls; each of ``hangups`` has the settings read again.
+        Raises :class:`~orderd.journal.errors.JournalError`.
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.writer.run)
+                nursery.start_soon(feed, self.notifier, self.writer.prove_alive)
+                await self._serve(datagrams, serve_calls, hangups, beside)
+                nursery.cancel_scope.cancel()
+        finally:
+            datagrams.close()
+            await self.writer.aclose()
+        log.info("stopped", orders=self.core.counters.orders, frames_rejected=self.rounds.counters.rejected)
+
+    async def _serve(
+        self,
+        datagrams: BoundSocket,
+        serve_calls: ServeCalls,
+        hangups: AsyncIterator[int],
+        beside: tuple[StopTask, ...],
+    ) -> None:
+        stopping = trio.Event()
+        udp = UdpServer(self.rounds, datagrams)
+        async with AsyncExitStack() as stack:
+            calls = await stack.enter_async_context(serve_calls(self.site))
+            nursery = await stack.enter_async_context(trio.open_nursery())
+            nursery.start_soon(udp.run)
+            nursery.start_soon(self.rounds.run)
+            nursery.start_soon(self._stop_on_signal, stopping)
+            for stop_task in beside:
+                nursery.start_soon(stop_task, stopping)
+            log.info(
+                "ready", udp=str(datagrams.address), grpc=calls.address, instruments=len(self.settings.instruments)
+            )
+            for task in self._beside:
+                nursery.start_soon(task)
+            nursery.start_soon(_reload_on_signal, hangups, self._reloader, self.notifier)
+            await stopping.wait()
+            self.notifier.stopping()
+            with trio.move_on_after(self.settings.shutdown_timeout_ms / 1000):
+                await calls.stop()
+            # Calls that are under way still may have begun a round; it ends, since it is not cancelled.
+            nursery.cancel_scope.cancel()
+
+    async def _stop_on_signal(self, stopping: trio.Event) -> None:
+        with self.host.signals(signal.SIGTERM, signal.SIGINT) as signals:
+            async for signal_number in signals:
+                log.info("stopping", signal=signal.Signals(signal_number).name)
+                stopping.set()
+
+
 async def run(
     settings: EngineSettings,
     source: EngineSource,
@@ -126,72 +234,37 @@ async def run(
     Raises :class:`~orderd.journal.errors.JournalError`, :class:`~engine.core.InstrumentsChanged`,
     :class:`~orderd.runtime.keys.KeyFileError`, OSError.
     """
-    notifier = Notifier.take()
+    notifier, host, disk = Notifier.take(), Host(), RealDisk()
     # From the first moment: a SIGHUP that nobody waits for ends a process. One that comes early is served when we are
     # ready, since the file may have changed after it was read.
-    with trio.open_signal_receiver(signal.SIGHUP) as hangups:
+    with host.signals(signal.SIGHUP) as hangups:
         secret = read_key(settings.key_file)
         assert len(secret) in (0, SECRET_BYTES)
         lock_wait_s = EMBEDDED_LOCK_WAIT_S if embedded else 0.0
         journal = open_journal(
-            settings.journal, APPLICATION, RealDisk(), entropy_u64=SystemEntropy().u64(), lock_wait_s=lock_wait_s
+            settings.journal, APPLICATION, disk, entropy_u64=host.entropy.u64(), lock_wait_s=lock_wait_s
         )
         try:
-            start = open_core(settings, journal, secret)
-            core = start.core
+            start = open_core(settings, journal, disk, secret)
             sockets = open_sockets(settings, udp_fd, grpc_fd)
         except BaseException:
             journal.close()
             raise
-        writer, clock = JournalWriter(journal, settings.journal), SystemClock()
-        rounds = Rounds(core, writer, clock)
-        site = Site(core, rounds, settings.instruments, has_key=bool(secret))
-        keeper = Timekeeper(core, rounds, clock, settings.instruments)
-        snapshots = snapshots_of(settings, start, writer)
-        reloads = partial(_reload_on_signal, hangups, Reloader(settings, source, core, rounds), notifier)
-        try:
-            async with trio.open_nursery() as nursery:
-                await nursery.start(writer.run)
-                nursery.start_soon(feed, notifier, writer.prove_alive)
-                await _serve(settings, site, sockets, notifier, keeper.run, reloads, *snapshots, embedded=embedded)
-                nursery.cancel_scope.cancel()
-        finally:
-            sockets.close()
-            await writer.aclose()
-    log.info("stopped", orders=core.counters.orders, frames_rejected=rounds.counters.rejected)
+        daemon = EngineDaemon(
+            settings, source, journal, start, host=host, disk=disk, has_key=bool(secret), notifier=notifier
+        )
+        beside = [_stop_without_parent] if embedded else []
+        with sockets.grpc:
+            await daemon.run(sockets.udp, partial(_serve_grpc, sockets.grpc), hangups, *beside)
 
 
-async def _serve(
-    settings: EngineSettings, site: Site, sockets: Sockets, notifier: Notifier, *beside: Task, embedded: bool
-) -> None:
-    """Until told to stop. ``beside``: what runs beside both fronts, from when they are ready."""
-    stopping = trio.Event()
-    udp, grpc_address = UdpServer(site.rounds, sockets.udp), address_of(sockets.grpc)
-    async with AsyncExitStack() as stack:
-        grpc = GrpcServer(await stack.enter_async_context(open_bridge()), site)
-        await stack.enter_async_context(grpc.serving(sockets.grpc))
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        nursery.start_soon(udp.run)
-        nursery.start_soon(site.rounds.run)
-        nursery.start_soon(_stop_on_signal, stopping)
-        if embedded:
-            nursery.start_soon(_stop_without_parent, stopping)
-        log.info("ready", udp=str(sockets.udp.address), grpc=str(grpc_address), instruments=len(settings.instruments))
-        for task in beside:
-            nursery.start_soon(task)
-        await stopping.wait()
-        notifier.stopping()
-        with trio.move_on_after(settings.shutdown_timeout_ms / 1000):
-            await grpc.stop()
-        # Calls that are under way still may have begun a round; it ends, since it is not cancelled.
-        nursery.cancel_scope.cancel()
-
-
-async def _stop_on_signal(stopping: trio.Event) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for signal_number in signals:
-            log.info("stopping", signal=signal.Signals(signal_number).name)
-            stopping.set()
+@asynccontextmanager
+async def _serve_grpc(listening: socket.socket, site: Site) -> AsyncIterator[GrpcServer]:
+    """The front for calls that real peers reach."""
+    async with open_bridge() as bridge:
+        server = GrpcServer(bridge, site)
+        async with server.serving(listening):
+            yield server
 
 
 async def _reload_on_signal(hangups: AsyncIterator[int], reloader: Reloader, notifier: Notifier) -> None:

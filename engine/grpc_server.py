@@ -35,6 +35,7 @@ from orderd.runtime.grpc_library import (
     transport_of,
 )
 from orderd.runtime.log import get_logger
+from orderd.runtime.stream_sockets import address_of
 
 CALLS_MAX: Final = 256
 """Calls of the service under way; and, apart from them, calls of health and reflection."""
@@ -133,6 +134,8 @@ class GrpcServer:
     """One listening socket. Made and used from trio's side."""
 
     def __init__(self, bridge: AsyncioBridge, site: Site) -> None:
+        self.address = ""
+        """Where it is served, for people."""
         self._bridge = bridge
         self._site = site
         self._server: _CountingServer | None = None
@@ -147,6 +150,7 @@ class GrpcServer:
 
         Raises OSError.
         """
+        self.address = str(address_of(listening))
         await self._bridge.run(self._start, listening)
         try:
             yield

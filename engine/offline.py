@@ -4,7 +4,6 @@ The journal may be in use: its daemon appends, and prunes what its snapshots sta
 gone begins anew, from the snapshot that is newest by then.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -12,7 +11,7 @@ import attrs
 
 from engine.core import EngineCore
 from engine.restoring import APPLICATION, Damaged, Restored, restore_newest
-from orderd.journal.disk import RealDisk
+from orderd.journal.disk import READ_ONLY, Disk
 from orderd.journal.errors import JournalDamaged, JournalError
 from orderd.journal.reading import Record, read_segments
 from orderd.journal.segment import (
@@ -29,13 +28,6 @@ READS_MAX: Final = 5
 
 class NotThere(JournalError):
     """The directory holds no journal of an engine, or not the part of it that was asked for."""
-
-
-class ReadOnlyDisk(RealDisk):
-    """Opens files to be read, which is all that is done here."""
-
-    def open(self, path: str) -> int:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 @attrs.define
@@ -82,6 +74,7 @@ def read_state(
     to_commit: int | None = None,
     from_start: bool = False,
     watch: Watch | None = None,
+    disk: Disk = READ_ONLY,
 ) -> Reading:
     """Rerun the journal in ``directory`` to its end; with ``before`` up to that segment, with ``to_commit`` up to that
     commit and with it.
@@ -92,37 +85,37 @@ def read_state(
     """
     for left in range(READS_MAX - 1, -1, -1):
         try:
-            return _read_once(directory, before, to_commit, from_start, watch)
+            return _read_once(disk, directory, before, to_commit, from_start, watch)
         except (FileNotFoundError, JournalDamaged):
             # Who watches has seen a part already.
-            if not left or watch is not None or not _was_pruned(directory):
+            if not left or watch is not None or not _was_pruned(disk, directory):
                 raise
     raise AssertionError
 
 
-def _was_pruned(directory: str) -> bool:
+def _was_pruned(disk: Disk, directory: str) -> bool:
     """Whether what was missed may have gone while it was read."""
-    return not os.path.exists(f"{directory}/{segment_name(1)}")
+    return segment_name(1) not in disk.list(directory)
 
 
 def _read_once(
-    directory: str, before: int | None, to_commit: int | None, from_start: bool, watch: Watch | None
+    disk: Disk, directory: str, before: int | None, to_commit: int | None, from_start: bool, watch: Watch | None
 ) -> Reading:
-    journal_id = _journal_id(directory)
+    journal_id = _journal_id(disk, directory)
 
     def make_core() -> EngineCore:
         return new_core(journal_id)
 
     if from_start:
-        if _was_pruned(directory):
+        if _was_pruned(disk, directory):
             raise NotThere(f"{directory}: the first segments are gone, since a snapshot stands in for them")
         restored = Restored(make_core(), None)
     else:
-        restored = restore_newest(ReadOnlyDisk(), directory, journal_id, make_core, before=before, to_commit=to_commit)
+        restored = restore_newest(disk, directory, journal_id, make_core, before=before, to_commit=to_commit)
     core, start = restored.core, restored.position
     reading = Reading(directory, core, start, restored.damaged, commit=start.first_commit - 1 if start else 0)
     after_record = watch(core) if watch is not None else None
-    for record in _records(reading, before):
+    for record in _records(disk, reading, before):
         if to_commit is not None and record.commit > to_commit:
             break
         core.replay(record.kind, record.payload)
@@ -135,10 +128,10 @@ def _read_once(
     return reading
 
 
-def _records(reading: Reading, before: int | None) -> Iterator[Record]:
+def _records(disk: Disk, reading: Reading, before: int | None) -> Iterator[Record]:
     start = reading.start or Position(APPLICATION, reading.core.engine_id, 1, 1, 0)
     wanted = start.index
-    for segment in read_segments(reading.directory, start=start, before=before):
+    for segment in read_segments(reading.directory, start=start, before=before, disk=disk):
         if segment.problem is not None:
             raise segment.problem
         reading.next_commit, reading.previous_end = segment.next_commit, segment.end
@@ -151,34 +144,36 @@ def _records(reading: Reading, before: int | None) -> Iterator[Record]:
 
 def read_records(directory: str) -> Iterator[Record]:
     """All records that there are, from the first one that was not pruned. Raises as :func:`read_state`."""
-    _journal_id(directory)
+    _journal_id(READ_ONLY, directory)
     for segment in read_segments(directory):
         if segment.problem is not None:
             raise segment.problem
         yield from segment.records()
 
 
-def _journal_id(directory: str) -> int:
-    last = last_segment(directory)
+def _journal_id(disk: Disk, directory: str) -> int:
+    last = last_segment(directory, disk)
     if last.application != APPLICATION:
         raise NotThere(f"{directory}: the journal of {last.application.decode('ascii', 'replace')}, not of an engine")
     return last.journal_id
 
 
-def last_segment(directory: str) -> Position:
+def last_segment(directory: str, disk: Disk = READ_ONLY) -> Position:
     """The boundary before the segment that is in use: all before it is sealed. Raises as :func:`read_state`."""
-    indexes = [index for name in os.listdir(directory) if (index := index_of(name)) is not None]
+    indexes = [index for name in disk.list(directory) if (index := index_of(name)) is not None]
     if not indexes:
         raise NotThere(f"{directory}: no journal is there")
-    return read_position(directory, max(indexes))
+    return read_position(directory, max(indexes), disk)
 
 
-def read_position(directory: str, index: int) -> Position:
+def read_position(directory: str, index: int, disk: Disk = READ_ONLY) -> Position:
     """The boundary before segment ``index``, as that segment's header has it. Raises as :func:`read_state`."""
     path = f"{directory}/{segment_name(index)}"
     try:
-        with open(path, "rb") as file:
-            header = decode_segment_header(file.read(SEGMENT_HEADER_BYTES), path)
+        handle = disk.open(path)
     except FileNotFoundError:
         raise NotThere(f"{path}: there is no such segment") from None
-    return header.position
+    try:
+        return decode_segment_header(disk.pread(handle, SEGMENT_HEADER_BYTES, 0), path).position
+    finally:
+        disk.close(handle)

@@ -13,6 +13,7 @@ from engine.config import EngineSettings
 from engine.core import EngineCore
 from engine.rounds import Rounds
 from orderd.runtime.fields import SHOWN_MAX
+from orderd.runtime.host import RunSync
 from orderd.runtime.log import get_logger
 from orderd.runtime.settings import SettingsError, changed_keys, flatten, is_reloadable
 
@@ -33,16 +34,24 @@ class Source(Protocol):
 class Reloader:
     """``settings`` are in force at first; a reload finds what ``source`` says then."""
 
-    def __init__(self, settings: EngineSettings, source: Source, core: EngineCore, rounds: Rounds) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        source: Source,
+        core: EngineCore,
+        rounds: Rounds,
+        run_blocking: RunSync = trio.to_thread.run_sync,
+    ) -> None:
         self.settings = settings
         self._source = source
         self._core = core
         self._rounds = rounds
+        self._run_blocking = run_blocking
 
     async def reload(self) -> None:
         """Once. Raises :class:`~orderd.journal.errors.JournalError`."""
         try:
-            new = await trio.to_thread.run_sync(self._source.load, abandon_on_cancel=True)
+            new = await self._run_blocking(self._source.load, abandon_on_cancel=True)
         except SettingsError as error:
             why_not: str | None = str(error)
         else:

@@ -11,36 +11,24 @@ file that goes before the next one is made. What is deleted goes one by one, old
 durable: a crash in between leaves more than is needed, which the next snapshot's turn removes.
 """
 
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
 
+from engine.snapshot_child import ChildFailed, make_in_child
 from engine.snapshot_maker import Made
 from orderd.journal.disk import Disk
 from orderd.journal.errors import JournalFull
 from orderd.journal.segment import Position
 from orderd.journal.snapshots import remove_all_but, remove_unfinished
 from orderd.journal.writer import JournalWriter
+from orderd.runtime.host import RunSync
 from orderd.runtime.log import get_logger
 
 LOOK_EVERY_S: Final = 0.25
-CHILD_TIMEOUT_S: Final = 6 * 3600.0
-OUTPUT_BYTES_MAX: Final = 65_536
 
 log = get_logger("snapshot")
-
-
-class ChildFailed(Exception):
-    """The child ended without a snapshot."""
-
-
-def child_command(directory: str, position: Position) -> list[str]:
-    """Makes the snapshot at ``position``; ends when its standard input does."""
-    words = ["snapshot", "--directory", directory, "--before", str(position.index), "--child"]
-    return [sys.executable, "-P", "-m", "engine", *words]
 
 
 class SnapshotKeeper:
@@ -55,11 +43,13 @@ class SnapshotKeeper:
         writer: JournalWriter,
         disk: Disk,
         directory: str,
-        command: Callable[[str, Position], Sequence[str]] = child_command,
+        make: Callable[[str, Position], Awaitable[Made]] = make_in_child,
+        run_blocking: RunSync = trio.to_thread.run_sync,
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         """``every``: order records from one snapshot to the next, from 1. ``behind``: how many lay behind the snapshot
-        that the engine was started with. ``orders``: how many were executed since that start."""
+        that the engine was started with. ``orders``: how many were executed since that start. ``make``: writes the
+        snapshot at that place in the journal in that directory, or raises :class:`ChildFailed` or OSError."""
         self.taken = 0
         """Snapshots since the start."""
         self._every = every
@@ -68,7 +58,8 @@ class SnapshotKeeper:
         self._writer = writer
         self._disk = disk
         self._directory = directory
-        self._command = command
+        self._make = make
+        self._run_blocking = run_blocking
         self._look_every_s = look_every_s
 
     async def run(self) -> None:
@@ -91,8 +82,8 @@ class SnapshotKeeper:
             return
         started = trio.current_time()
         # What an earlier child has left, if it was killed.
-        await trio.to_thread.run_sync(remove_unfinished, self._disk, self._directory)
-        made = await self._make(position)
+        await self._run_blocking(remove_unfinished, self._disk, self._directory)
+        made = await self._make(self._directory, position)
         for why in made.unusable:
             log.warning("an older snapshot cannot be used", why=why)
         log.info(
@@ -105,41 +96,8 @@ class SnapshotKeeper:
         """Delete what the new snapshot makes superfluous; how many segments that were."""
         kept = {made.index} if made.base is None else {made.index, made.base}
         try:
-            await trio.to_thread.run_sync(remove_all_but, self._disk, self._directory, kept)
+            await self._run_blocking(remove_all_but, self._disk, self._directory, kept)
             return await self._writer.prune(made.base) if made.base is not None else 0
         except OSError as error:
             log.warning("what is not needed any more cannot be deleted", why=str(error))
             return 0
-
-    async def _make(self, position: Position) -> Made:
-        """Raises :class:`ChildFailed`, OSError."""
-        # Its complaints go where ours go. A session of its own: a Ctrl-C at the terminal is for the engine alone.
-        process = await trio.lowlevel.open_process(
-            list(self._command(self._directory, position)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
-        assert process.stdin is not None and process.stdout is not None
-        output = b""
-        try:
-            with trio.move_on_after(CHILD_TIMEOUT_S):
-                async for piece in process.stdout:
-                    output += piece[: OUTPUT_BYTES_MAX - len(output)]
-                await process.wait()
-        finally:
-            if process.returncode is None:
-                process.kill()
-            with trio.CancelScope(shield=True):
-                await process.wait()
-                await process.stdin.aclose()
-                await process.stdout.aclose()
-        if process.returncode != 0:
-            raise ChildFailed(f"its process ended with code {process.returncode}")
-        try:
-            made = Made.decode(output)
-        except ValueError as error:
-            raise ChildFailed(str(error)) from None
-        if made.index != position.index:
-            raise ChildFailed(f"it was made before segment {made.index}, not {position.index}")
-        return made

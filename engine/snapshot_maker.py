@@ -16,6 +16,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +30,7 @@ from orderd.journal.errors import JournalDamaged
 from orderd.journal.segment import segment_name
 from orderd.journal.snapshots import write_snapshot
 
+REAL: Final = RealDisk()
 NICENESS: Final = 19
 OOM_SCORE: Final = 1000
 """Where memory runs out the kernel kills the highest first (proc(5), oom_score_adj): never the engine for this."""
@@ -65,29 +67,39 @@ class Made:
             raise ValueError(f"not what a snapshot's maker says: {error}") from None
 
 
-def make_snapshot(directory: str, before: int | None = None, *, disk: Disk | None = None) -> Made:
+def make_snapshot(
+    directory: str,
+    before: int | None = None,
+    *,
+    disk: Disk = REAL,
+    token: str = "",
+    stopwatch: Callable[[], float] = time.perf_counter,
+) -> Made:
     """Write the snapshot that stands before segment ``before``, the one in use if it is not said.
+
+    ``token`` keeps unfinished files of several makers apart; it is the process id unless given.
 
     Raises a :class:`~orderd.journal.errors.JournalError`, :class:`~engine.inputs.InputError`, OSError.
     """
-    started = time.perf_counter()
-    position = last_segment(directory) if before is None else read_position(directory, before)
+    started = stopwatch()
+    position = last_segment(directory, disk) if before is None else read_position(directory, before, disk)
     if position.index == 1:
         raise NotThere(f"{directory}: no segment is sealed yet")
-    reading = read_state(directory, before=position.index)
+    reading = read_state(directory, before=position.index, disk=disk)
     follows = (reading.next_commit, reading.previous_end)
     if follows != (position.first_commit, position.previous_end):
         path = f"{directory}/{segment_name(position.index)}"
         raise JournalDamaged(path, 0, f"it does not follow on commit {follows[0] - 1}, which ends at {follows[1]}")
     core = reading.core
-    size = write_snapshot(disk or RealDisk(), directory, position, VERSION, encode_state(core), token=str(os.getpid()))
+    unfinished = token or str(os.getpid())
+    size = write_snapshot(disk, directory, position, VERSION, encode_state(core), token=unfinished)
     return Made(
         index=position.index,
         base=None if reading.start is None else reading.start.index,
         size_bytes=size,
         orders=orders_executed(core),
         open=sum(len(participant.orders.live) for participant in core._participants.values()),
-        seconds=round(time.perf_counter() - started, 3),
+        seconds=round(stopwatch() - started, 3),
         unusable=tuple(f"{damaged.path}: {damaged.why}" for damaged in reading.damaged),
     )
 

@@ -5,16 +5,17 @@ answered at a time, each in many small turns, so that orders hardly notice. Read
 files are opened anew, and what is read was written before.
 """
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 import trio
 
+from orderd.journal.disk import Disk
 from orderd.journal.segment import segment_name
 from orderd.orders.archive import ArchiveRead, ArchiveReader
 from orderd.orders.archive_cursor import ArchiveError, Block
+from orderd.runtime.host import RunSync
 from orderd.runtime.log import get_logger
 
 READERS: Final = 2
@@ -26,10 +27,21 @@ log = get_logger("archive")
 class Archive:
     """``answered`` is called when somebody who asked may go on."""
 
-    def __init__(self, directory: str, reader: ArchiveReader, questions_max: int, answered: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        directory: str,
+        reader: ArchiveReader,
+        questions_max: int,
+        answered: Callable[[], None],
+        *,
+        disk: Disk,
+        run_blocking: RunSync = trio.to_thread.run_sync,
+    ) -> None:
         self.executions_read = 0
         """Executions that were read since the start of the process."""
         self._directory = directory
+        self._disk = disk
+        self._run_blocking = run_blocking
         self._reader = reader
         self._answered = answered
         self._questions_in, self._questions = trio.open_memory_channel[ArchiveRead](questions_max)
@@ -66,8 +78,8 @@ class Archive:
                 if block is None:
                     await trio.lowlevel.checkpoint()
                 else:
-                    read = partial(read_block, self._directory, block)
-                    answer = await trio.to_thread.run_sync(read, limiter=self._limiter)
+                    read = partial(read_block, self._disk, self._directory, block)
+                    answer = await self._run_blocking(read, limiter=self._limiter)
         except StopIteration as end:
             self.executions_read += len(end.value.found)
             question.finish(end.value)
@@ -80,19 +92,13 @@ class Archive:
             question.finish(None, why)
 
 
-def read_block(directory: str, block: Block) -> bytes | None:
+def read_block(disk: Disk, directory: str, block: Block) -> bytes | None:
     """Bytes of a segment's file, fewer only at its end; None if the file is not there. Raises OSError for the rest."""
     try:
-        handle = os.open(f"{directory}/{segment_name(block.segment)}", os.O_RDONLY | os.O_CLOEXEC)
+        handle = disk.open(f"{directory}/{segment_name(block.segment)}")
     except FileNotFoundError:
         return None
     try:
-        pieces = []
-        length, offset = block.length, block.offset
-        while length > 0 and (piece := os.pread(handle, length, offset)):
-            pieces.append(piece)
-            offset += len(piece)
-            length -= len(piece)
-        return b"".join(pieces)
+        return disk.pread(handle, block.length, block.offset)
     finally:
-        os.close(handle)
+        disk.close(handle)

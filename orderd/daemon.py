@@ -10,7 +10,6 @@ close. A kill in the middle of any of it loses nothing.
 
 import contextlib
 import signal
-import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -31,11 +30,13 @@ from orderd.embedded_engine import EmbeddedEngine
 from orderd.gateway import Gateway
 from orderd.gateway_settings import gateway_settings
 from orderd.info import daemon_info
-from orderd.intake.binding import listening_socket, name_of
+from orderd.intake.binding import listening_socket
+from orderd.intake.client_sockets import ListeningSocket, UnixListeningSocket
 from orderd.intake.context import BookQuery
 from orderd.intake.listener import Listener
 from orderd.intake.pending import Unfinished
 from orderd.journal import JournalWriter, RealDisk, open_journal
+from orderd.journal.disk import Disk
 from orderd.journal.errors import JournalError, JournalFull
 from orderd.journal.interface import Journal
 from orderd.link.health import Transport, TransportState
@@ -47,8 +48,8 @@ from orderd.orders.entries import Entry
 from orderd.orders.journal_index import JournalIndex
 from orderd.runtime.activation import take_socket
 from orderd.runtime.addresses import parse_address
-from orderd.runtime.clock import Clock, Entropy, SystemClock, SystemEntropy
 from orderd.runtime.datagrams import UdpSocket
+from orderd.runtime.host import Host
 from orderd.runtime.keys import read_key
 from orderd.runtime.log import get_logger
 from orderd.runtime.notify import NOBODY, Notifier
@@ -81,7 +82,10 @@ class _Given:
 
 
 class Daemon:
-    """The tasks around a gateway. ``journal`` is open and not read yet; ``roads`` lead to the engine."""
+    """The tasks around a gateway, on ``host``. ``journal`` is open and not read yet; ``roads`` lead to the engine.
+
+    ``disk`` is the one below the journal.
+    """
 
     def __init__(
         self,
@@ -90,21 +94,22 @@ class Daemon:
         roads: Roads,
         secret: bytes,
         *,
-        clock: Clock,
-        entropy: Entropy,
+        host: Host,
+        disk: Disk,
         notifier: Notifier = NOBODY,
         source: Source | None = None,
     ) -> None:
         self.settings = settings
         self.notifier = notifier
-        self.clock = clock
+        self.host = host
+        self.clock = clock = host.clock
         self.started_at = clock.monotonic()
-        self.owner = SettingsOwner(settings, source or _Given(settings))
+        self.owner = SettingsOwner(settings, source or _Given(settings), host.run_sync)
         self.gateway = self._make_gateway(journal)
-        nonce = entropy.u64()
+        nonce = host.entropy.u64()
         self._read(journal, nonce)
-        self.archive = self._make_archive(journal.journal_id)
-        self.writer = JournalWriter(journal, settings.journal)
+        self.archive = self._make_archive(journal.journal_id, disk)
+        self.writer = JournalWriter(journal, settings.journal, clock=host.stopwatch, run_blocking=host.run_sync)
         self.dispatcher = Dispatcher(
             self.gateway.open_link(journal.journal_id, nonce, secret),
             roads,
@@ -159,25 +164,32 @@ class Daemon:
             accounts_restricted=len(desk.trading.accounts),
         )
 
-    def _make_archive(self, journal_id: int) -> Archive:
+    def _make_archive(self, journal_id: int, disk: Disk) -> Archive:
         desk, settings = self.gateway.desk, self.settings
         index = desk.executions.index
         reader = ArchiveReader(journal_id, index if index is not None else JournalIndex(), desk.table)
         # A client asks for one thing at a time, and may be subscribed.
-        return Archive(settings.journal.directory, reader, 4 * settings.listen.clients_max, self._wake_clients)
+        return Archive(
+            settings.journal.directory,
+            reader,
+            4 * settings.listen.clients_max,
+            self._wake_clients,
+            disk=disk,
+            run_blocking=self.host.run_sync,
+        )
 
     def _read_archive(self, asked: ArchiveRead) -> None:
         self.archive.ask(asked)
 
     # --- tasks --------------------------------------------------------------------------------------------------------
 
-    async def run(self, listening: socket.socket) -> None:
+    async def run(self, listening: ListeningSocket) -> None:
         """Until a signal or a failure.
 
         Raises :class:`~orderd.journal.errors.JournalError`, :class:`~orderd.link.errors.LinkError`,
         :class:`~orderd.orders.errors.ReportMismatch`.
         """
-        self._listener = Listener(self.gateway.intake, listening, self.clock, self._take_in)
+        self._listener = Listener(self.gateway.intake, listening, self.clock, self._take_in, self.host.run_sync)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._keep_journal)
             nursery.start_soon(self._or_tell, self._commit_forever)
@@ -189,13 +201,13 @@ class Daemon:
             nursery.start_soon(self.archive.run)
             await nursery.start(self._listener.run)
             nursery.start_soon(readiness.tell, self.notifier, self.dispatcher.transport, self._note_ready)
-            await self._wait_for_stop(name_of(listening))
+            await self._wait_for_stop(listening.name)
             self.notifier.stopping()
             await self._stop()
             nursery.cancel_scope.cancel()
 
     async def _wait_for_stop(self, socket_name: str) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        with self.host.signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             # Whoever hears of it may send a signal at once.
             log.info("ready", socket=socket_name, mode=self.settings.mode)
             async for number in signals:
@@ -379,24 +391,19 @@ async def run(settings: Settings, source: Source | None = None) -> None:
     """
     # First of all, so that no child has them.
     inherited, notifier = take_socket(), Notifier.take()
-    clock, entropy = SystemClock(), SystemEntropy()
-    journal = open_journal(settings.journal, APPLICATION, RealDisk(), entropy_u64=entropy.u64())
+    host, disk = Host(), RealDisk()
+    journal = open_journal(settings.journal, APPLICATION, disk, entropy_u64=host.entropy.u64())
     try:
         with listening_socket(settings.listen.socket, settings.listen.socket_mode_bits, inherited) as listening:
-            await _run_with_engine(settings, journal, listening, clock, entropy, notifier, source)
+            make = partial(Daemon, settings, journal, host=host, disk=disk, notifier=notifier, source=source)
+            await _run_with_engine(settings, make, UnixListeningSocket(listening))
     finally:
         journal.close()
     log.info("stopped")
 
 
 async def _run_with_engine(
-    settings: Settings,
-    journal: Journal,
-    listening: socket.socket,
-    clock: Clock,
-    entropy: Entropy,
-    notifier: Notifier,
-    source: Source | None,
+    settings: Settings, make: Callable[[Roads, bytes], Daemon], listening: ListeningSocket
 ) -> None:
     async with trio.open_nursery() as nursery:
         if settings.engine.embedded:
@@ -410,10 +417,7 @@ async def _run_with_engine(
         timeout_s = settings.grpc.timeout_ms / 1000
         roads = Roads(sock, channel_to(grpc_address), str(address), str(grpc_address), timeout_s)
         try:
-            daemon = Daemon(
-                settings, journal, roads, secret, clock=clock, entropy=entropy, notifier=notifier, source=source
-            )
-            await daemon.run(listening)
+            await make(roads, secret).run(listening)
         finally:
             sock.close()
         nursery.cancel_scope.cancel()

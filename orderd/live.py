@@ -22,6 +22,7 @@ from orderd.intake.context import LiveSettings
 from orderd.orders.modes import MODE_NAMES, Mode
 from orderd.orders.shares import ShareSettings
 from orderd.runtime.fields import SHOWN_MAX
+from orderd.runtime.host import RunSync
 from orderd.runtime.log import get_logger
 from orderd.runtime.settings import SettingsError, changed_keys, flatten, is_reloadable
 
@@ -61,12 +62,13 @@ class _Asked:
 
 
 class SettingsOwner:
-    """``settings`` are in force at first; a reload finds what ``source`` says then."""
+    """``settings`` are in force at first; a reload finds what ``source`` says then, read by ``run_blocking``."""
 
-    def __init__(self, settings: Settings, source: Source) -> None:
+    def __init__(self, settings: Settings, source: Source, run_blocking: RunSync = trio.to_thread.run_sync) -> None:
         self.settings = AsyncValue(settings)
         """What is in force, for those who wait for it to change."""
         self._source = source
+        self._run_blocking = run_blocking
         self._shown = flatten(settings)
         self._parts: list[Part] = []
         self._asked: list[_Asked] = []
@@ -115,7 +117,7 @@ class SettingsOwner:
             await self._wanted.wait()
             asked = self._take_asked()
             async with around():
-                self._settle(asked, await trio.to_thread.run_sync(self._read, abandon_on_cancel=True))
+                self._settle(asked, await self._run_blocking(self._read, abandon_on_cancel=True))
                 # Before anything that ``around`` may wait for.
                 told()
 

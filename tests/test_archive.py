@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from orderd.archive import BUSY, READERS, Archive, read_block
+from orderd.journal.disk import RealDisk
 from orderd.journal.segment import segment_name
 from orderd.orders.archive import ArchiveRead, ArchiveReader, Page
 from orderd.orders.archive_cursor import ArchiveError, Block, Steps
@@ -39,7 +40,9 @@ async def test_each_question_has_its_answer(tmp_path: Path) -> None:
     done: list[ArchiveRead] = []
     all_woken = trio.Event()
     expected = 13
-    archive = Archive(str(tmp_path), reader, 20, lambda: all_woken.set() if len(done) == expected else None)
+    archive = Archive(
+        str(tmp_path), reader, 20, lambda: all_woken.set() if len(done) == expected else None, disk=RealDisk()
+    )
     questions = [ArchiveRead(after, 1, None, 10, done.append) for after in (5, 13, 0, 200, *range(20, 30))]
     questions[4].abandoned = True
     async with trio.open_nursery() as nursery:
@@ -60,7 +63,7 @@ async def test_each_question_has_its_answer(tmp_path: Path) -> None:
 
 async def test_too_many_questions_are_refused(tmp_path: Path) -> None:
     done: list[ArchiveRead] = []
-    archive = Archive(str(tmp_path), Reader(), 2, lambda: None)
+    archive = Archive(str(tmp_path), Reader(), 2, lambda: None, disk=RealDisk())
     for _ in range(3):
         archive.ask(ArchiveRead(1, 1, None, 10, done.append))
     assert [question.error for question in done] == [BUSY]
@@ -68,10 +71,10 @@ async def test_too_many_questions_are_refused(tmp_path: Path) -> None:
 
 def test_a_block_is_what_is_there(tmp_path: Path) -> None:
     (tmp_path / segment_name(3)).write_bytes(bytes(range(100)))
-    assert read_block(str(tmp_path), Block(3, 10, 5)) == bytes(range(10, 15))
-    assert read_block(str(tmp_path), Block(3, 90, 50)) == bytes(range(90, 100))
-    assert read_block(str(tmp_path), Block(3, 200, 50)) == b""
-    assert read_block(str(tmp_path), Block(4, 0, 50)) is None
+    assert read_block(RealDisk(), str(tmp_path), Block(3, 10, 5)) == bytes(range(10, 15))
+    assert read_block(RealDisk(), str(tmp_path), Block(3, 90, 50)) == bytes(range(90, 100))
+    assert read_block(RealDisk(), str(tmp_path), Block(3, 200, 50)) == b""
+    assert read_block(RealDisk(), str(tmp_path), Block(4, 0, 50)) is None
     (tmp_path / segment_name(5)).mkdir()
     with pytest.raises(OSError, match="directory"):
-        read_block(str(tmp_path), Block(5, 0, 50))
+        read_block(RealDisk(), str(tmp_path), Block(5, 0, 50))

@@ -6,7 +6,6 @@ read gets a task of its own that waits for it, and nobody else notices.
 
 import contextlib
 import errno
-import socket
 from collections.abc import Callable, Iterable
 from math import inf
 from typing import Final
@@ -14,13 +13,14 @@ from typing import Final
 import attrs
 import trio
 
+from orderd.intake.client_sockets import ClientSocket, ListeningSocket
 from orderd.intake.context import Client
 from orderd.intake.intake import Connection, Intake
-from orderd.intake.peers import peer_of
 from orderd.intake.pending import Unfinished
 from orderd.intake.turns import Turn
 from orderd.runtime.accounts import user_name
 from orderd.runtime.clock import Clock
+from orderd.runtime.host import RunSync
 from orderd.runtime.log import get_logger
 
 CHUNK_BYTES: Final = 16 * 1024
@@ -43,7 +43,7 @@ class _Peer:
     """A connected client's socket and tasks."""
 
     connection: Connection
-    socket: socket.socket
+    socket: ClientSocket
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     reading: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     writing: bool = False
@@ -57,13 +57,21 @@ class _Peer:
 
 
 class Listener:
-    """``staged()`` is called when something may wait for a commit."""
+    """``staged()`` is called when something may wait for a commit. ``run_blocking`` looks users' names up."""
 
-    def __init__(self, intake: Intake, listening: socket.socket, clock: Clock, staged: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        intake: Intake,
+        listening: ListeningSocket,
+        clock: Clock,
+        staged: Callable[[], None],
+        run_blocking: RunSync = trio.to_thread.run_sync,
+    ) -> None:
         self._intake = intake
         self._listening = listening
         self._clock = clock
         self._staged = staged
+        self._run_blocking = run_blocking
         self._peers: dict[Connection, _Peer] = {}
         self._user_names: dict[int, str] = {}
         self._look_ups = trio.CapacityLimiter(4)
@@ -129,31 +137,28 @@ class Listener:
     def _has_unread(self, client: Client) -> bool:
         """Whether a client that seems silent has said something that is not read yet."""
         peer = next((peer for peer in self._peers.values() if peer.connection.client is client), None)
-        try:
-            return peer is not None and bool(peer.socket.recv(1, socket.MSG_PEEK))
-        except OSError:
-            return False
+        return peer is not None and peer.socket.has_unread()
 
     async def _accept(self, nursery: trio.Nursery) -> None:
         while True:
-            await trio.lowlevel.wait_readable(self._listening)
+            await self._listening.wait_readable()
             try:
-                sock, _ = self._listening.accept()
+                sock = self._listening.accept()
             except OSError as error:
                 if error.errno in _EXHAUSTED:
                     log.warning("cannot accept", reason=error.strerror)
                     await trio.sleep(EXHAUSTED_PAUSE_S)
                 continue
-            sock.setblocking(False)
             try:
-                connection = self._intake.connect(peer_of(sock), self._clock.monotonic())
+                connection = self._intake.connect(sock.peer(), self._clock.monotonic())
             except OSError as error:
                 log.warning("cannot tell who connects", reason=error.strerror)
                 sock.close()
                 continue
             if isinstance(connection, bytes):
-                with sock, contextlib.suppress(OSError):
+                with contextlib.suppress(OSError):
                     sock.send(connection)
+                sock.close()
                 continue
             peer = self._peers[connection] = _Peer(connection, sock)
             nursery.start_soon(self._serve, peer)
@@ -173,7 +178,6 @@ class Listener:
             self._intake.disconnect(peer.connection)
             self._staged()
             del self._peers[peer.connection]
-            trio.lowlevel.notify_closing(peer.socket)
             peer.socket.close()
             if peer.finished is not None:
                 peer.finished.set()
@@ -182,7 +186,7 @@ class Listener:
         if uid not in self._user_names:
             name = str(uid)
             with trio.move_on_after(USER_NAME_S):
-                name = await trio.to_thread.run_sync(user_name, uid, abandon_on_cancel=True, limiter=self._look_ups)
+                name = await self._run_blocking(user_name, uid, abandon_on_cancel=True, limiter=self._look_ups)
             self._user_names[uid] = name
         return self._user_names[uid]
 
@@ -190,7 +194,7 @@ class Listener:
         """Until the client hangs up or is to be closed."""
         client = peer.connection.client
         while not client.closing:
-            await trio.lowlevel.wait_readable(peer.socket)
+            await peer.socket.wait_readable()
             try:
                 chunk = peer.socket.recv(CHUNK_BYTES)
             except BlockingIOError:
@@ -296,7 +300,7 @@ class Listener:
     async def _write_slowly(self, peer: _Peer) -> None:
         try:
             while peer.connection.out:
-                await trio.lowlevel.wait_writable(peer.socket)
+                await peer.socket.wait_writable()
                 self._send(peer)
         except trio.ClosedResourceError:
             pass

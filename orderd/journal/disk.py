@@ -16,6 +16,8 @@ from typing import Final, Protocol
 
 _LOCK_RETRY_S: Final = 0.01
 _COPY_BYTES: Final = 1 << 20
+_READ_BYTES: Final = 1 << 30
+"""Less than what one call may be asked for (read(2))."""
 
 
 class Disk(Protocol):
@@ -127,7 +129,7 @@ class RealDisk:
     def pread(self, handle: int, length: int, offset: int) -> bytes:
         pieces = []
         while length > 0:
-            piece = os.pread(handle, length, offset)
+            piece = os.pread(handle, min(length, _READ_BYTES), offset)
             if not piece:
                 break
             pieces.append(piece)
@@ -170,6 +172,15 @@ class RealDisk:
         finally:
             os.close(handle)
 
+
+class ReadOnlyDisk(RealDisk):
+    """For those who do not own the journal: files are opened to be read, and nothing else is asked of it."""
+
+    def open(self, path: str) -> int:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+READ_ONLY: Final = ReadOnlyDisk()
 
 NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE})
 """Errors of making a file that say "not now" and nothing about the health of the disk."""

@@ -6,7 +6,6 @@ So bytes that are not a record are looked at again after a moment, and only thos
 that keep changing are being written.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -14,6 +13,7 @@ from typing import Final
 import attrs
 
 from orderd.journal import recovery
+from orderd.journal.disk import READ_ONLY, Disk
 from orderd.journal.errors import JournalDamaged
 from orderd.journal.record import HEADER, HEADER_BYTES, record_bytes
 from orderd.journal.segment import (
@@ -91,7 +91,12 @@ class _Expected:
 
 
 def read_segments(
-    directory: str, *, start: Position | None = None, before: int | None = None, pause: Pause = time.sleep
+    directory: str,
+    *,
+    start: Position | None = None,
+    before: int | None = None,
+    pause: Pause = time.sleep,
+    disk: Disk = READ_ONLY,
 ) -> Iterator[Segment]:
     """The segments of the journal in ``directory``, one at a time; each holds all its bytes, so let go of it.
 
@@ -101,7 +106,7 @@ def read_segments(
     Damage is told by :attr:`Segment.problem`, and reading goes on behind it. A directory without segments has none.
     Raises :class:`~orderd.journal.errors.JournalVersionError`, and OSError for what cannot be read.
     """
-    names = os.listdir(directory)
+    names = disk.list(directory)
     indexes = sorted(index for index in map(index_of, names) if index is not None)
     final = indexes[-1] if indexes else 0
     wanted, expected = 1, _Expected()
@@ -119,7 +124,7 @@ def read_segments(
             path = f"{directory}/{segment_name(wanted)}"
             yield _unusable(wanted, JournalDamaged(path, 0, "the segment is missing"))
             expected = attrs.evolve(expected, commit=None, previous_end=None)
-        found, expected = _read(directory, index, expected, last=index == final, pause=pause)
+        found, expected = _read(_File(disk, directory, index), index, expected, last=index == final, pause=pause)
         yield found
         del found  # Two segments need not be in memory at a time.
         wanted = index + 1
@@ -129,17 +134,39 @@ def _unusable(index: int, problem: JournalDamaged) -> Segment:
     return Segment(index, problem.path, None, SEGMENT_HEADER_BYTES, 0, None, problem, b"")
 
 
-def _read(directory: str, index: int, expected: _Expected, *, last: bool, pause: Pause) -> tuple[Segment, _Expected]:
-    path = f"{directory}/{segment_name(index)}"
-    with open(path, "rb", buffering=0) as file:
-        descriptor = file.fileno()
+class _File:
+    """A segment's file, open while it is read."""
+
+    def __init__(self, disk: Disk, directory: str, index: int) -> None:
+        self.path = f"{directory}/{segment_name(index)}"
+        self._disk = disk
+
+    def __enter__(self) -> "_File":
+        self._handle = self._disk.open(self.path)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._disk.close(self._handle)
+
+    @property
+    def size(self) -> int:
+        return self._disk.size(self._handle)
+
+    def read(self, length: int, offset: int) -> bytes:
+        """Fewer only at the end of the file."""
+        return self._disk.pread(self._handle, length, offset)
+
+
+def _read(at: _File, index: int, expected: _Expected, *, last: bool, pause: Pause) -> tuple[Segment, _Expected]:
+    path = at.path
+    with at as file:
         try:
-            header = decode_segment_header(_pread(descriptor, SEGMENT_HEADER_BYTES, 0), path)
-            _check_header(header, path, index, os.fstat(descriptor).st_size, expected)
+            header = decode_segment_header(file.read(SEGMENT_HEADER_BYTES, 0), path)
+            _check_header(header, path, index, file.size, expected)
         except JournalDamaged as problem:
             return _unusable(index, problem), attrs.evolve(expected, commit=None, previous_end=None)
-        data, found, steady = _look(descriptor, header, pause)
-        short = os.fstat(descriptor).st_size < header.segment_bytes
+        data, found, steady = _look(file, header, pause)
+        short = file.size < header.segment_bytes
     tail = problem_found = None
     if not found.clean and not steady:
         tail = Tail(found.end, recovery.end_of_content(data) - found.end, being_written=True)
@@ -175,16 +202,16 @@ def _check_header(header: SegmentHeader, path: str, index: int, size: int, expec
         raise JournalDamaged(path, 0, why)
 
 
-def _look(descriptor: int, header: SegmentHeader, pause: Pause) -> tuple[bytes, recovery.Scan, bool]:
+def _look(file: _File, header: SegmentHeader, pause: Pause) -> tuple[bytes, recovery.Scan, bool]:
     """All bytes of a segment, its whole records, and whether what is behind these stays as it is."""
     size = header.segment_bytes
-    data = _pread(descriptor, size, 0).ljust(size, b"\0")
+    data = file.read(size, 0).ljust(size, b"\0")
     found = recovery.scan(data, SEGMENT_HEADER_BYTES, header.seed, header.first_commit)
     same, looks = 1, 1
     while not found.clean and same < LOOKS_STEADY and looks < LOOKS_MAX:
         pause(LOOK_AGAIN_S)
         looks += 1
-        behind = _pread(descriptor, size - found.end, found.end).ljust(size - found.end, b"\0")
+        behind = file.read(size - found.end, found.end).ljust(size - found.end, b"\0")
         if behind == data[found.end :]:
             same += 1
         else:
@@ -192,12 +219,3 @@ def _look(descriptor: int, header: SegmentHeader, pause: Pause) -> tuple[bytes, 
             data = data[: found.end] + behind
             found = recovery.scan(data, found.end, header.seed, found.next_commit)
     return data, found, same >= LOOKS_STEADY
-
-
-def _pread(descriptor: int, length: int, offset: int) -> bytes:
-    pieces = []
-    while length > 0 and (piece := os.pread(descriptor, min(length, 1 << 30), offset)):
-        pieces.append(piece)
-        offset += len(piece)
-        length -= len(piece)
-    return b"".join(pieces)

@@ -9,7 +9,7 @@
 
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -19,14 +19,13 @@ from orderd.journal.errors import JournalFull
 from orderd.journal.interface import Journal
 from orderd.journal.record import Payload, record_bytes
 from orderd.journal.segment import Position
+from orderd.runtime.host import RunSync
 from orderd.runtime.journal_settings import JournalSettings
 
 INLINE_BYTES_MAX: Final = 16 * 1024
 INLINE_COMMIT_S_MAX: Final = 0.0005
 SPARE_RETRY_S: Final = 1.0
 CLOSE_TIMEOUT_S: Final = 30.0
-RunBlocking = Callable[[Callable[[], None]], Awaitable[None]]
-"""Calls a function that blocks, away from the loop, and returns or raises when it has ended, never before."""
 
 _EWMA_WEIGHT: Final = 1 / 8
 _EWMA_START_S: Final = 2 * INLINE_COMMIT_S_MAX
@@ -35,8 +34,7 @@ _EWMA_START_S: Final = 2 * INLINE_COMMIT_S_MAX
 class JournalWriter:
     """Owns ``journal`` from when it was replayed.
 
-    ``clock`` gives seconds and is used to time commits. ``run_blocking`` takes the place of a worker thread where there
-    must be none, as in a simulation.
+    ``clock`` gives seconds and is used to time commits. ``run_blocking`` is what calls functions in a worker thread.
     """
 
     def __init__(
@@ -45,7 +43,7 @@ class JournalWriter:
         settings: JournalSettings,
         *,
         clock: Callable[[], float] = time.perf_counter,
-        run_blocking: RunBlocking | None = None,
+        run_blocking: RunSync = trio.to_thread.run_sync,
     ) -> None:
         self.full: str | None = None
         """Why no spare segment could be made, while that is so: ``room`` will not grow. None when all is well."""
@@ -59,8 +57,7 @@ class JournalWriter:
             self._sync_interval_s = settings.interval_ms / 1000
         self._lock = trio.Lock()
         self._limiter = trio.CapacityLimiter(1)
-        self._run_blocking = run_blocking or self._run_in_thread
-        self._run_beside = run_blocking or trio.to_thread.run_sync
+        self._run_blocking = run_blocking
         self._spare_wanted = trio.Event()
         self._commit_s = _EWMA_START_S
         self._room = journal.room
@@ -118,7 +115,7 @@ class JournalWriter:
                     self._commit_inline(entries, size)
                     return
                 try:
-                    await self._run_blocking(partial(self._commit_timed, entries, size))
+                    await self._run_blocking(partial(self._commit_timed, entries, size), limiter=self._limiter)
                 finally:
                     self._note_room()
         finally:
@@ -191,7 +188,7 @@ class JournalWriter:
     async def prune(self, before_index: int) -> int:
         """As :meth:`Journal.prune`; commits go on meanwhile."""
         pruned: list[int] = []
-        await self._run_beside(lambda: pruned.append(self._journal.prune(before_index)))
+        await self._run_blocking(lambda: pruned.append(self._journal.prune(before_index)))
         return pruned[0]
 
     async def prove_alive(self) -> None:
@@ -204,13 +201,10 @@ class JournalWriter:
     async def _run_exclusive(self, function: Callable[[], None]) -> None:
         async with self._lock:
             try:
-                await self._run_blocking(function)
+                # A limiter of its own: other users of worker threads must not hold a commit up.
+                await self._run_blocking(function, limiter=self._limiter)
             finally:
                 self._room = self._journal.room
-
-    async def _run_in_thread(self, function: Callable[[], None]) -> None:
-        # A limiter of its own: other users of worker threads must not hold a commit up.
-        await trio.to_thread.run_sync(function, limiter=self._limiter)
 
     async def aclose(self) -> None:
         """Sync what is not, and close the journal, even when cancelled; raises :class:`JournalFailed`."""

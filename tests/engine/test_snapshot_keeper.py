@@ -12,7 +12,8 @@ import trio
 
 from engine.offline import read_state
 from engine.snapshot import state_hash
-from engine.snapshot_keeper import SnapshotKeeper, child_command
+from engine.snapshot_child import child_command, make_in_child
+from engine.snapshot_keeper import SnapshotKeeper
 from engine.snapshot_maker import Made, make_snapshot
 from orderd.journal import JournalFull, JournalWriter, Position, RealDisk
 from orderd.journal.segment import index_of
@@ -58,7 +59,7 @@ class Engine:
             writer=self.writer,
             disk=RealDisk(),
             directory=str(self.directory),
-            command=words,
+            make=partial(make_in_child, command=words),
             look_every_s=LOOK_EVERY_S,
         )
 

@@ -1,6 +1,6 @@
 """Time begins rounds by itself, whichever way the wall clock jumps, and the log hears of what it did."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, time
 
@@ -22,6 +22,7 @@ from orderd.journal.record import Payload
 from orderd.journal.writer import JournalWriter
 from orderd.runtime.journal_settings import JournalSettings
 from tests.support.grpc_engine import TABLE
+from tests.support.threads import run_here
 
 S = 1_000_000_000
 NOON = DayEnd(time(12), UTC)
@@ -52,10 +53,6 @@ class KeepingJournal(MemoryJournal):
         super().commit(entries)
 
 
-async def run_at_once(function: Callable[[], None]) -> None:
-    function()
-
-
 class Engine:
     """A core with rounds and a keeper, and no front."""
 
@@ -65,7 +62,7 @@ class Engine:
         self.core = EngineCore(engine_id=7, secret=b"", instruments=TABLE, day_end=day_end, markets=markets)
         self.journal = KeepingJournal(7)
         self.journal.commit(self.core.start())
-        writer = JournalWriter(self.journal, JournalSettings(), run_blocking=run_at_once)
+        writer = JournalWriter(self.journal, JournalSettings(), run_blocking=run_here)
         self.rounds = Rounds(self.core, writer, self.clock)
         self.turns = 0
         self.keeper = Timekeeper(self.core, self.rounds, self.clock, TABLE)

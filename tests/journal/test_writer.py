@@ -11,10 +11,12 @@ import trio.testing
 
 from orderd.journal import Disk, JournalFailed, JournalWriter, RealDisk, open_journal, record_bytes
 from orderd.journal.record import Entry
-from orderd.journal.writer import SPARE_RETRY_S, RunBlocking
+from orderd.journal.writer import SPARE_RETRY_S
+from orderd.runtime.host import RunSync
 from orderd.runtime.journal_settings import JournalSettings
 from tests.support.journals import reopen, small_settings
 from tests.support.simulated_disk import BlockedDisk, SimulatedDisk
+from tests.support.threads import run_here
 
 ENTRY = (1, b"x" * 100)
 
@@ -31,17 +33,11 @@ class Clock:
         return self._now
 
 
-async def without_thread(function: Callable[[], None]) -> None:
-    """A clock that jumps when all tasks wait would not wait for a thread."""
-    await trio.lowlevel.checkpoint()
-    function()
-
-
 def make(
     disk: Disk,
     settings: JournalSettings | None = None,
     clock: Callable[[], float] | None = None,
-    run_blocking: RunBlocking | None = None,
+    run_blocking: RunSync = trio.to_thread.run_sync,
 ) -> JournalWriter:
     settings = settings or small_settings()
     journal = open_journal(settings, b"test", disk, entropy_u64=9)
@@ -188,7 +184,7 @@ async def test_a_full_disk_is_shown_tried_again_each_second_and_forgotten_when_t
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     disk = SimulatedDisk()
-    writer = make(disk, run_blocking=without_thread)
+    writer = make(disk, run_blocking=run_here)
     disk.space = 0
     async with trio.open_nursery() as nursery:
         await nursery.start(writer.run)
@@ -213,7 +209,7 @@ async def test_with_durability_interval_it_syncs_at_the_interval_and_only_what_i
 ) -> None:
     disk = SimulatedDisk()
     settings = small_settings("interval", interval_ms=200)
-    writer = make(disk, settings, run_blocking=without_thread)
+    writer = make(disk, settings, run_blocking=run_here)
     async with trio.open_nursery() as nursery:
         await nursery.start(writer.run)
         await trio.sleep(0.1)
@@ -232,7 +228,7 @@ async def test_a_failed_sync_in_the_background_ends_run_and_every_later_commit(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     disk = SimulatedDisk()
-    writer = make(disk, small_settings("interval"), run_blocking=without_thread)
+    writer = make(disk, small_settings("interval"), run_blocking=run_here)
     await writer.commit([ENTRY])
     disk.faults = {disk.calls + 3: errno.EIO}  # behind the two calls that make a spare
     with trio.fail_after(10), pytest.raises(JournalFailed):

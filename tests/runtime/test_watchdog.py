@@ -4,6 +4,7 @@ import errno
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import structlog
@@ -16,6 +17,8 @@ from orderd.runtime.watchdog import feed
 from tests.support.journals import reopen, small_settings
 from tests.support.notify_socket import notify_socket
 from tests.support.simulated_disk import SimulatedDisk
+
+T = TypeVar("T")
 
 PERIOD_S = 30.0
 
@@ -68,11 +71,11 @@ class HungDisk:
         self.answers = trio.Event()
         self.answers.set()
 
-    async def run_blocking(self, function: Callable[[], None]) -> None:
+    async def run_blocking(self, function: Callable[..., T], /, *args: object, **options: object) -> T:
         await trio.lowlevel.checkpoint()
         with trio.CancelScope(shield=True):
             await self.answers.wait()
-        function()
+        return function(*args)
 
 
 async def test_a_disk_that_hangs_ends_the_feeding_though_the_loop_runs(

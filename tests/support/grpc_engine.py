@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import trio
 from grpclib.health.v1.health_grpc import HealthStub
@@ -30,6 +30,8 @@ from orderd.runtime.journal_settings import JournalSettings
 from orderd.runtime.stream_sockets import address_of, bound_stream
 from orderd.wire.proto.engine_grpc import EngineStub
 from tests.support.frame_client import FrameClient
+
+T = TypeVar("T")
 
 TABLE = InstrumentTable([Instrument("AAPL", 1, "0.01", "1"), Instrument("MSFT", 2, "0.01", "1")])
 LONG_S: Final = 20.0
@@ -74,10 +76,10 @@ class GrpcEngine:
         """Until :attr:`may_commit` is set; :attr:`committing` tells that one waits."""
         self.may_commit, self.committing = trio.Event(), trio.Event()
 
-    async def _run_blocking(self, function: Callable[[], None]) -> None:
+    async def _run_blocking(self, function: Callable[..., T], /, *args: object, **options: object) -> T:
         self.committing.set()
         await self.may_commit.wait()
-        function()
+        return function(*args)
 
     def client(self, session: int = 9) -> FrameClient:
         """An orderd that it may know."""

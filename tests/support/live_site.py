@@ -9,6 +9,7 @@ import hiredis
 import trio
 
 from orderd.intake.binding import bind
+from orderd.intake.client_sockets import UnixListeningSocket
 from orderd.intake.listener import Listener
 from tests.support.site import Site, encode
 
@@ -91,7 +92,7 @@ async def serving(site: LiveSite, path: Path) -> AsyncIterator[Listener]:
     try:
         with trio.fail_after(10), listening:
             async with trio.open_nursery() as nursery:
-                site.listener = Listener(site.intake, listening, site, site.stir)
+                site.listener = Listener(site.intake, UnixListeningSocket(listening), site, site.stir)
                 await nursery.start(site.listener.run)
                 yield site.listener
                 nursery.cancel_scope.cancel()
