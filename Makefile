@@ -65,6 +65,7 @@ lint: $(READY) ## style, types, who imports whom, systemd units
 	$(BIN)/ruff format --check
 	$(BIN)/mypy $(CHECKED)
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/check-seams
 	.ci/check-units
 
 bench: $(READY) ## measurements on this machine

@@ -7,13 +7,11 @@ one round, with an input for each instrument whose rules change, which is on dis
 
 from typing import Protocol
 
-import trio
-
 from engine.config import EngineSettings
 from engine.core import EngineCore
 from engine.rounds import Rounds
 from orderd.runtime.fields import SHOWN_MAX
-from orderd.runtime.host import RunSync
+from orderd.runtime.host import RunSync, run_in_thread
 from orderd.runtime.log import get_logger
 from orderd.runtime.settings import SettingsError, changed_keys, flatten, is_reloadable
 
@@ -40,7 +38,7 @@ class Reloader:
         source: Source,
         core: EngineCore,
         rounds: Rounds,
-        run_blocking: RunSync = trio.to_thread.run_sync,
+        run_blocking: RunSync = run_in_thread,
     ) -> None:
         self.settings = settings
         self._source = source

@@ -23,7 +23,7 @@ from orderd.journal.errors import JournalFull
 from orderd.journal.segment import Position
 from orderd.journal.snapshots import remove_all_but, remove_unfinished
 from orderd.journal.writer import JournalWriter
-from orderd.runtime.host import RunSync
+from orderd.runtime.host import RunSync, run_in_thread
 from orderd.runtime.log import get_logger
 
 LOOK_EVERY_S: Final = 0.25
@@ -44,7 +44,7 @@ class SnapshotKeeper:
         disk: Disk,
         directory: str,
         make: Callable[[str, Position], Awaitable[Made]] = make_in_child,
-        run_blocking: RunSync = trio.to_thread.run_sync,
+        run_blocking: RunSync = run_in_thread,
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         """``every``: order records from one snapshot to the next, from 1. ``behind``: how many lay behind the snapshot

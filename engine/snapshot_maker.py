@@ -15,7 +15,6 @@ import gc
 import json
 import os
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -29,6 +28,7 @@ from orderd.journal.disk import Disk, RealDisk
 from orderd.journal.errors import JournalDamaged
 from orderd.journal.segment import segment_name
 from orderd.journal.snapshots import write_snapshot
+from orderd.runtime.host import stopwatch
 
 REAL: Final = RealDisk()
 NICENESS: Final = 19
@@ -73,7 +73,7 @@ def make_snapshot(
     *,
     disk: Disk = REAL,
     token: str = "",
-    stopwatch: Callable[[], float] = time.perf_counter,
+    stopwatch: Callable[[], float] = stopwatch,
 ) -> Made:
     """Write the snapshot that stands before segment ``before``, the one in use if it is not said.
 

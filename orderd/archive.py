@@ -15,7 +15,7 @@ from orderd.journal.disk import Disk
 from orderd.journal.segment import segment_name
 from orderd.orders.archive import ArchiveRead, ArchiveReader
 from orderd.orders.archive_cursor import ArchiveError, Block
-from orderd.runtime.host import RunSync
+from orderd.runtime.host import RunSync, run_in_thread
 from orderd.runtime.log import get_logger
 
 READERS: Final = 2
@@ -35,7 +35,7 @@ class Archive:
         answered: Callable[[], None],
         *,
         disk: Disk,
-        run_blocking: RunSync = trio.to_thread.run_sync,
+        run_blocking: RunSync = run_in_thread,
     ) -> None:
         self.executions_read = 0
         """Executions that were read since the start of the process."""

@@ -1,6 +1,5 @@
 """What INFO shows."""
 
-import os
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +24,7 @@ def daemon_info(daemon: "Daemon") -> Info:
     return {
         "Server": {
             "orderd_version": __version__,
-            "process_id": os.getpid(),
+            "process_id": daemon.host.process_id,
             "uptime_in_seconds": int(daemon.clock.monotonic() - daemon.started_at),
             "mode": MODE_OF[gateway.live.mode].decode(),
             "trading": desk.trading.state.name,

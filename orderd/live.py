@@ -22,7 +22,7 @@ from orderd.intake.context import LiveSettings
 from orderd.orders.modes import MODE_NAMES, Mode
 from orderd.orders.shares import ShareSettings
 from orderd.runtime.fields import SHOWN_MAX
-from orderd.runtime.host import RunSync
+from orderd.runtime.host import RunSync, run_in_thread
 from orderd.runtime.log import get_logger
 from orderd.runtime.settings import SettingsError, changed_keys, flatten, is_reloadable
 
@@ -64,7 +64,7 @@ class _Asked:
 class SettingsOwner:
     """``settings`` are in force at first; a reload finds what ``source`` says then, read by ``run_blocking``."""
 
-    def __init__(self, settings: Settings, source: Source, run_blocking: RunSync = trio.to_thread.run_sync) -> None:
+    def __init__(self, settings: Settings, source: Source, run_blocking: RunSync = run_in_thread) -> None:
         self.settings = AsyncValue(settings)
         """What is in force, for those who wait for it to change."""
         self._source = source

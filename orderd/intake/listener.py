@@ -20,7 +20,7 @@ from orderd.intake.pending import Unfinished
 from orderd.intake.turns import Turn
 from orderd.runtime.accounts import user_name
 from orderd.runtime.clock import Clock
-from orderd.runtime.host import RunSync
+from orderd.runtime.host import RunSync, run_in_thread
 from orderd.runtime.log import get_logger
 
 CHUNK_BYTES: Final = 16 * 1024
@@ -65,7 +65,7 @@ class Listener:
         listening: ListeningSocket,
         clock: Clock,
         staged: Callable[[], None],
-        run_blocking: RunSync = trio.to_thread.run_sync,
+        run_blocking: RunSync = run_in_thread,
     ) -> None:
         self._intake = intake
         self._listening = listening

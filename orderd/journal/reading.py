@@ -6,7 +6,6 @@ So bytes that are not a record are looked at again after a moment, and only thos
 that keep changing are being written.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -26,6 +25,7 @@ from orderd.journal.segment import (
     segment_name,
 )
 from orderd.journal.snapshots import snapshot_indexes
+from orderd.runtime.host import pause
 
 LOOK_AGAIN_S: Final = 0.02
 LOOKS_STEADY: Final = 3
@@ -95,7 +95,7 @@ def read_segments(
     *,
     start: Position | None = None,
     before: int | None = None,
-    pause: Pause = time.sleep,
+    pause: Pause = pause,
     disk: Disk = READ_ONLY,
 ) -> Iterator[Segment]:
     """The segments of the journal in ``directory``, one at a time; each holds all its bytes, so let go of it.

@@ -8,7 +8,6 @@
 """
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -19,7 +18,7 @@ from orderd.journal.errors import JournalFull
 from orderd.journal.interface import Journal
 from orderd.journal.record import Payload, record_bytes
 from orderd.journal.segment import Position
-from orderd.runtime.host import RunSync
+from orderd.runtime.host import RunSync, run_in_thread, stopwatch
 from orderd.runtime.journal_settings import JournalSettings
 
 INLINE_BYTES_MAX: Final = 16 * 1024
@@ -42,8 +41,8 @@ class JournalWriter:
         journal: Journal,
         settings: JournalSettings,
         *,
-        clock: Callable[[], float] = time.perf_counter,
-        run_blocking: RunSync = trio.to_thread.run_sync,
+        clock: Callable[[], float] = stopwatch,
+        run_blocking: RunSync = run_in_thread,
     ) -> None:
         self.full: str | None = None
         """Why no spare segment could be made, while that is so: ``room`` will not grow. None when all is well."""

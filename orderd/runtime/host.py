@@ -4,6 +4,7 @@ A daemon reaches for none of them by itself. It is handed a :class:`Host`, so th
 in which time is virtual, threads take as long as a seed says, and the machine dies at any call.
 """
 
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
@@ -32,6 +33,12 @@ class RunSync(Protocol):
         ...
 
 
+run_in_thread: RunSync = trio.to_thread.run_sync
+stopwatch: Callable[[], float] = time.perf_counter
+"""Seconds; for what runs in the loop, whose own clock stands still meanwhile."""
+pause: Callable[[float], None] = time.sleep
+"""For what runs in a thread or a process of its own."""
+
 Signals = Callable[..., AbstractContextManager[AsyncIterator[int]]]
 """Given signal numbers: while it is open these come out one by one; :func:`trio.open_signal_receiver` is the one."""
 
@@ -42,7 +49,7 @@ class Host:
 
     clock: Clock = attrs.field(factory=SystemClock)
     entropy: Entropy = attrs.field(factory=SystemEntropy)
-    run_sync: RunSync = trio.to_thread.run_sync
+    run_sync: RunSync = run_in_thread
     signals: Signals = trio.open_signal_receiver
-    stopwatch: Callable[[], float] = time.perf_counter
-    """Seconds; to time what runs in the loop, where the loop's own clock stands still."""
+    stopwatch: Callable[[], float] = stopwatch
+    process_id: int = attrs.field(factory=os.getpid)

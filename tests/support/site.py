@@ -24,6 +24,7 @@ from orderd.link.report_intake import Delivery
 from orderd.live import SettingsOwner, batching_settings, share_settings
 from orderd.orders.archive import ArchiveReader
 from orderd.orders.entries import Entry
+from orderd.runtime.host import Host
 from orderd.runtime.instruments import Instrument, InstrumentTable
 from orderd.runtime.settings import SettingsError
 from orderd.wire.errors import WireError
@@ -207,6 +208,7 @@ class Site:
         self.engine = engine or MemoryEngine(self.settings.instrument)
         self.clock = self
         self.started_at = 0.0
+        self.host = Host(clock=self)
         self.now = 100.0
         self.journal: list[list[Entry]] = []
         """Commits."""
