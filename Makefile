@@ -4,7 +4,12 @@
 PYTHON ?= python3
 DURATION ?=
 SCALE ?= 40
+SEEDS ?= 200
+START ?= 1
+TRIES ?= 200
 JOBS ?= 2
+# Tests wait for processes and timers much of the time: more of them at once than there are processors.
+TEST_JOBS ?= 3
 
 # Where `make install` puts things; below DESTDIR, if that is given, nothing else of the system is touched.
 DESTDIR ?=
@@ -34,7 +39,7 @@ endif
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help run test conformance campaign lint bench clean lock proto install install-units uninstall
+.PHONY: help run test conformance campaign simulate planted chaos damage lint bench clean lock proto install install-units uninstall
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,7 +55,7 @@ run: $(READY) ## a daemon, an engine and a few clients, shown live until Ctrl-C,
 
 test: $(READY) ## the test suite, with real Redis clients
 	.ci/redis-tools
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
+	$(BIN)/python -m pytest -q -n $(TEST_JOBS) --dist worksteal
 
 conformance: $(READY) ## what others wrote to test matching engines, all of it, with counts
 	$(BIN)/python -m tests.conformance
@@ -59,6 +64,20 @@ campaign: $(READY) ## the suite's random and whole-system parts, SCALE=40 times 
 	ORDERD_TEST_SCALE=$(SCALE) $(BIN)/python -m pytest -q tests/link tests/journal tests/orders tests/wire tests/engine \
 		tests/intake tests/client $(addprefix tests/end_to_end/test_,exactly_once.py crashes.py two_roads.py \
 		snapshots.py vocabulary.py)
+
+simulate: $(READY) ## both daemons in a simulated world: SEEDS=200 of them, or MINUTES=n, or SEED=n (TRACE=1 shows all of it)
+	$(BIN)/python -m tests.simulation --jobs $(JOBS) $(if $(SEED),--seed $(SEED) $(if $(TRACE),--trace),\
+	    $(if $(MINUTES),--minutes $(MINUTES),--seeds $(SEEDS)) --start $(START))
+
+planted: $(READY) ## bugs planted in memory, and the seeds that catch them: NAME=one of them, FIND=1 searches for seeds (TRIES=200)
+	$(BIN)/python -m tests.simulation.planted --jobs $(JOBS) $(if $(NAME),--name $(NAME)) $(if $(FIND),--find --tries $(TRIES))
+
+chaos: $(READY) ## real daemons killed, starved, flooded and cut off for MINUTES=3, with a scorecard: ONLY=names, SEED=n, JSON=file
+	$(BIN)/python -m tests.chaos --minutes $(or $(MINUTES),3) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(JSON),--json $(JSON))
+
+damage: $(READY) ## every cut offset and every flipped bit of 16 KiB journals and a snapshot, with counts; JOBS=2
+	$(BIN)/python -m tests.damage $(JOBS)
 
 lint: $(READY) ## style, types, who imports whom, systemd units
 	$(BIN)/ruff check

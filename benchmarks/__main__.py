@@ -10,6 +10,7 @@ from benchmarks import (
     bench_fairness,
     bench_intake,
     bench_matcher,
+    bench_restart,
     bench_risk,
     bench_roads,
     bench_site,
@@ -32,6 +33,7 @@ def main() -> None:
         ("Risk checks alone", bench_risk),
         ("The matcher alone", bench_matcher),
         ("Snapshots of the engine", bench_snapshot),
+        ("Restarts", bench_restart),
     ):
         print(f"\n{title}")
         sys.stdout.flush()

@@ -49,6 +49,8 @@ ACKNOWLEDGED_STEP: Final = 4096
 ACKNOWLEDGED_ALONE: Final = 65_536
 """And from which on they are worth a commit of their own."""
 
+_OF_A_SESSION: Final = frozenset({FrameType.ORDERS, FrameType.POLL, FrameType.BYE, FrameType.BOOK_REQUEST})
+
 Address = object
 Datagram = tuple[Address, bytes]
 
@@ -217,24 +219,25 @@ class EngineCore:
 
         Raises a :class:`~orderd.wire.errors.WireError` for what is to be counted and dropped.
         """
-        frame = frames.parse(datagram)
-        if frame.type is FrameType.HELLO:
-            self._greeter.check(frame, datagram)
-            self._hello(frame, address)
+        # Whoever floods us costs no more than the tag, and not even that without a session's id.
+        type_, epoch, session = frames.peek(datagram)
+        if type_ is FrameType.HELLO:
+            self._greeter.check(session, datagram)
+            self._hello(frames.parse(datagram), address)
             return
-        if frame.type is FrameType.PROBE:
-            self._greeter.check(frame, datagram)
-            self._probe(frame, address, path)
+        if type_ is FrameType.PROBE:
+            self._greeter.check(session, datagram)
+            self._probe(frames.parse(datagram), address, path)
             return
-        participant = self._participants.get(frame.session)
+        participant = self._participants.get(session)
         if participant is None:
             raise StrayFrame("no such session")
-        if frame.type not in (FrameType.ORDERS, FrameType.POLL, FrameType.BYE, FrameType.BOOK_REQUEST):
+        if type_ not in _OF_A_SESSION:
             raise StrayFrame("not a frame that orderd sends")
-        participant.receiver.receive(frame, datagram, address, path)
+        frame = participant.receiver.receive(epoch, datagram, address, path)
         self.counters.frames += 1
-        self._active[frame.session] = participant
-        if frame.type is FrameType.BOOK_REQUEST:
+        self._active[session] = participant
+        if type_ is FrameType.BOOK_REQUEST:
             self._requests.append((participant.receiver, bodies.BookRequest.parse(frame.body), address, path))
 
     def execute(self, now_ns: int) -> Iterator[None]:

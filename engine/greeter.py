@@ -25,9 +25,9 @@ class Greeter:
         self._secret = secret
         self._instruments = instruments
 
-    def check(self, frame: Frame, datagram: bytes) -> None:
+    def check(self, session: int, datagram: bytes) -> None:
         """Raises :class:`~orderd.wire.errors.TagError` unless ``datagram``, a HELLO or PROBE, has the key's tag."""
-        tags.handshake_sealer(self._secret, frame.session, Direction.TO_ENGINE).check(datagram)
+        tags.handshake_sealer(self._secret, session, Direction.TO_ENGINE).check(datagram)
 
     def refusal(self, frame: Frame, hello: Hello, receiver: SessionReceiver | None) -> tuple[Refusal, int] | None:
         """Why this HELLO is refused, with the detail that goes along, or None. ``receiver``: None for a new session."""

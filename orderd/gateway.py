@@ -103,9 +103,7 @@ class Gateway:
         Raises :class:`~orderd.orders.entries.EntryError`, :class:`~orderd.orders.errors.InstrumentsChanged`,
         :class:`~orderd.orders.errors.ReportMismatch`.
         """
-        for kind, payload in journal:
-            self._note_location(self.desk.executions.next, self.desk.committed_end)
-            self.desk.restore(kind, payload)
+        self.desk.restore_all(journal, self._journal_location)
         self._restored_end = self.desk.committed_end
         return self.desk.start(nonce)
 

@@ -135,8 +135,10 @@ class Dispatcher:
 
     def _datagrams_received(self, datagrams: list[bytes]) -> None:
         now = self._clock.monotonic()
-        self.udp.counters.rejected += self._take_in(datagrams, Path.UDP, now)
-        self.flush(self._clock.monotonic())
+        rejected = self._take_in(datagrams, Path.UDP, now)
+        self.udp.counters.rejected += rejected
+        if rejected < len(datagrams) or not datagrams:
+            self.flush(self._clock.monotonic())
 
     def _call_answered(self, frames: list[bytes]) -> None:
         now = self._clock.monotonic()

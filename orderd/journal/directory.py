@@ -5,7 +5,7 @@ All OSErrors pass through. Names that are not the journal's own (copies of torn 
 
 import contextlib
 
-from orderd.journal.disk import Disk
+from orderd.journal.disk import Disk, write_whole
 from orderd.journal.errors import JournalDamaged, JournalLocked, JournalMismatch
 from orderd.journal.segment import (
     LOCK_NAME,
@@ -112,9 +112,7 @@ class JournalDirectory:
         """Make the first segment of a new journal."""
         path, handle = self.make_spare(header.segment_bytes)
         try:
-            data = encode_segment_header(header)
-            if self.disk.pwrite(handle, data, 0) != len(data):
-                raise OSError(f"{path}: the segment header was not written as a whole")
+            write_whole(self.disk, handle, encode_segment_header(header), 0)
             self.disk.fdatasync(handle)
         finally:
             self.disk.close(handle)

@@ -73,7 +73,15 @@ class Disk(Protocol):
 
 
 class RealDisk:
-    """The operating system's files."""
+    """The operating system's files.
+
+    Who holds the lock of a directory keeps the directory open, so that its names can be made durable even when the
+    process has no descriptor left: a commit that begins a segment must not fail for that.
+    """
+
+    def __init__(self) -> None:
+        self._locked: dict[int, tuple[str, int]] = {}
+        """By the handle of a lock: its directory, and a handle of that."""
 
     def make_directory(self, path: str) -> None:
         path = os.path.abspath(path)
@@ -92,11 +100,14 @@ class RealDisk:
             while True:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return handle
+                    break
                 except BlockingIOError:
                     if time.monotonic() >= deadline:
                         raise
                 time.sleep(_LOCK_RETRY_S)
+            directory = os.path.dirname(path)
+            self._locked[handle] = directory, _open_directory(directory)
+            return handle
         except BaseException:
             os.close(handle)
             raise
@@ -118,6 +129,8 @@ class RealDisk:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
     def close(self, handle: int) -> None:
+        if handle in self._locked:
+            os.close(self._locked.pop(handle)[1])
         os.close(handle)
 
     def size(self, handle: int) -> int:
@@ -166,11 +179,30 @@ class RealDisk:
                 raise
 
     def fsync_directory(self, path: str) -> None:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for directory, handle in self._locked.values():
+            if directory == path:
+                os.fsync(handle)
+                return
+        handle = _open_directory(path)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _open_directory(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def write_whole(disk: Disk, handle: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all of it; a short write is followed by the rest, an OSError ends it."""
+    left = data
+    while left:
+        written = disk.pwrite(handle, left, offset)
+        if written <= 0:
+            raise OSError(f"a write at {offset} took nothing")
+        offset += written
+        left = memoryview(left)[written:]
 
 
 class ReadOnlyDisk(RealDisk):

@@ -21,7 +21,7 @@ import attrs
 
 from orderd.journal import recovery
 from orderd.journal.directory import JournalDirectory
-from orderd.journal.disk import NO_SPACE, Disk
+from orderd.journal.disk import NO_SPACE, Disk, write_whole
 from orderd.journal.errors import JournalDamaged, JournalError, JournalFailed, JournalFull, RecordTooLarge
 from orderd.journal.record import LAST, MORE, OVERHEAD_BYTES, Entry, Payload, encode_records, record_bytes
 from orderd.journal.segment import (
@@ -249,14 +249,7 @@ class FileJournal:
         )
 
     def _write(self, handle: int, data: bytes, offset: int) -> None:
-        """Write all of it; a short write is followed by the rest, an error ends it."""
-        left: bytes | memoryview = data
-        while left:
-            written = self._disk.pwrite(handle, left, offset)
-            if written <= 0:
-                raise OSError(f"a write at {offset} took nothing")
-            offset += written
-            left = memoryview(left)[written:]
+        write_whole(self._disk, handle, data, offset)
 
     def _sync_tail(self) -> None:
         if self._unsynced:

@@ -34,7 +34,7 @@ from typing import Final
 
 import attrs
 
-from orderd.journal.disk import NO_SPACE, Disk
+from orderd.journal.disk import NO_SPACE, Disk, write_whole
 from orderd.journal.errors import JournalFull, JournalVersionError, SnapshotError
 from orderd.journal.segment import Position
 
@@ -157,13 +157,9 @@ def _write(disk: Disk, handle: int, pieces: Sequence[bytes]) -> None:
     offset = 0
     for piece in pieces:
         for start in range(0, len(piece), _WRITE_BYTES):
-            left = memoryview(piece)[start : start + _WRITE_BYTES]
-            while left:
-                written = disk.pwrite(handle, left, offset)
-                if written <= 0:
-                    raise OSError(f"a write at {offset} took nothing")
-                offset += written
-                left = left[written:]
+            part = memoryview(piece)[start : start + _WRITE_BYTES]
+            write_whole(disk, handle, part, offset)
+            offset += len(part)
 
 
 def remove_unfinished(disk: Disk, directory: str) -> None:

@@ -1,16 +1,26 @@
-"""Frames on their way: which packet counters carried them, which are acknowledged, which count as lost."""
+"""Frames on their way: which packet counters carried them, which are acknowledged, which count as lost.
+
+A frame is lost when the engine has seen what went out after it, but not the frame, and
+
+- a counter far enough beyond its own was acknowledged (RFC 9002, section 6.1.1): three, until frames that counted as
+  lost arrive after all. They were overtaken, and from then on it takes more than that (as in RFC 4653, the threshold
+  follows how far apart this road brings things);
+- or it has waited for longer than a round trip takes (section 6.1.2), whatever the distance.
+
+Nothing that a later acknowledgement may still name is sent again for a lost answer: each answer names 65 counters.
+"""
 
 from math import inf
 from typing import Final
 
 PACKET_THRESHOLD: Final = 3
-"""A frame is lost when a counter this far beyond its own was acknowledged (RFC 9002, section 6.1.1)."""
+"""How far beyond its own an acknowledged counter tells that a frame is lost, on a road that keeps the order."""
 
 
 class Flight:
     """An ORDERS frame, or a POLL if it has no records. The same content travels under a new counter each time."""
 
-    __slots__ = ("count", "counter", "counters", "first", "intake_time", "lost", "sent_at")
+    __slots__ = ("count", "counter", "counters", "first", "intake_time", "lost", "overtaken", "sent_at")
 
     def __init__(self, first: int, count: int, intake_time: float) -> None:
         self.first = first
@@ -20,6 +30,8 @@ class Flight:
         self.counters: dict[int, float] = {}  # each counter it went under, and when
         self.sent_at = inf
         self.lost = False
+        self.overtaken = -1
+        """The counter under which it counted as lost since later ones were acknowledged; -1 for none."""
 
 
 class FlightBoard:
@@ -30,6 +42,8 @@ class FlightBoard:
         self._by_counter: dict[int, Flight] = {}
         self._poll: Flight | None = None
         self._largest = -1
+        self._threshold = PACKET_THRESHOLD
+        self._gap_since = inf  # when the first that was passed by another, and is not lost yet, was sent
 
     def __len__(self) -> int:
         """ORDERS frames in flight."""
@@ -62,19 +76,48 @@ class FlightBoard:
         flight = self._by_counter.get(largest)
         if flight is not None:
             newest = now - flight.counters[largest]
-            self._done(flight)
+            self._arrived(flight, largest)
         counter = largest - 1
         while bitmap:
             if bitmap & 1 and (flight := self._by_counter.get(counter)) is not None:
-                self._done(flight)
+                self._arrived(flight, counter)
             bitmap >>= 1
             counter -= 1
         self.forget(next_sequence)
         self._largest = max(self._largest, largest)
-        for flight in self._in_flight():
-            if flight.counter + PACKET_THRESHOLD <= self._largest:
-                flight.lost = True
+        self._find_gap()
         return len(self._by_counter) < before, newest
+
+    def _arrived(self, flight: Flight, counter: int) -> None:
+        if counter == flight.overtaken:
+            # It was not lost but late: nothing that is no further behind counts as lost from now on.
+            self._threshold = max(self._threshold, self._largest - counter + 1)
+        self._done(flight)
+
+    def _find_gap(self) -> None:
+        """What was sent before something that is acknowledged: it is lost if that is far ahead, else it may be late."""
+        self._gap_since = inf
+        for flight in self._in_flight():
+            if flight.counter >= self._largest or flight.lost:
+                continue
+            if flight.counter + self._threshold <= self._largest:
+                flight.lost = True
+                flight.overtaken = flight.counter
+            else:
+                self._gap_since = min(self._gap_since, flight.sent_at)
+
+    def late_at(self, patience: float) -> float:
+        """When the first frame that later ones were acknowledged before has waited for ``patience``; or infinite."""
+        return self._gap_since + patience
+
+    def lose_late(self, patience: float, now: float) -> None:
+        """What was sent before something that is acknowledged, and has waited for ``patience``, is lost."""
+        if self.late_at(patience) > now:
+            return
+        for flight in self._in_flight():
+            if flight.counter < self._largest and flight.sent_at + patience <= now:
+                flight.lost = True
+        self._find_gap()
 
     def take_lost(self) -> list[Flight]:
         """ORDERS frames to be sent again, in order.
@@ -85,17 +128,17 @@ class FlightBoard:
             self._done(self._poll)
         return [flight for flight in self._orders.values() if flight.lost]
 
-    def lose_overdue(self, timeout: float, now: float) -> None:
-        """Everything that has waited for ``timeout`` counts as lost, and the first ORDERS frame in any case.
+    def lose_overdue(self, timeout: float, now: float, most: int) -> None:
+        """What has waited for ``timeout`` counts as lost: a POLL, and ``most`` ORDERS frames, the first in any case.
 
         Otherwise a POLL that is lost would only double the time-out of the ORDERS sent after it.
         """
-        for flight in self._in_flight():
-            # Added as in the caller's comparison and in its timer: another way round rounds another way.
-            if flight.sent_at + timeout <= now:
-                flight.lost = True
-        if self._orders:
-            next(iter(self._orders.values())).lost = True
+        # Added as in the caller's comparison and in its timer: another way round rounds another way.
+        overdue = [flight for flight in self._orders.values() if flight.sent_at + timeout <= now]
+        for flight in overdue[:most] or list(self._orders.values())[:1]:
+            flight.lost = True
+        if self._poll is not None and self._poll.sent_at + timeout <= now:
+            self._poll.lost = True
 
     def take_all(self) -> list[Flight]:
         """All ORDERS frames, which are not in flight here any more; a POLL is forgotten."""
@@ -117,7 +160,7 @@ class FlightBoard:
         """ORDERS frames that were in flight elsewhere; they are to be sent again here."""
         for flight in flights:
             flight.counters.clear()
-            flight.counter, flight.sent_at, flight.lost = -1, inf, True
+            flight.counter, flight.sent_at, flight.lost, flight.overtaken = -1, inf, True, -1
         orders = [*self._orders.values(), *flights]
         self._orders = {flight.first: flight for flight in sorted(orders, key=lambda flight: flight.first)}
 
@@ -125,12 +168,18 @@ class FlightBoard:
         """When the flight that has waited longest was sent; infinite when there is none."""
         return min((flight.sent_at for flight in self._in_flight()), default=inf)
 
+    def waits_since(self) -> float:
+        """The same of those that do not count as lost: what does goes out again without any time-out."""
+        return min((flight.sent_at for flight in self._in_flight() if not flight.lost), default=inf)
+
     def clear(self) -> None:
         """Forget all: the link starts anew."""
         self._orders.clear()
         self._by_counter.clear()
         self._poll = None
         self._largest = -1
+        self._threshold = PACKET_THRESHOLD
+        self._gap_since = inf
 
     def _in_flight(self) -> list[Flight]:
         flights = list(self._orders.values())

@@ -10,7 +10,7 @@ import attrs
 
 from orderd.link.errors import AnotherEngine, EngineLostState, JournalLostTail, SessionRefused, StrayFrame
 from orderd.link.lanes import Lane, open_lanes
-from orderd.wire import bodies, tags
+from orderd.wire import bodies, frames, tags
 from orderd.wire.bodies import Refusal
 from orderd.wire.frames import VERSION, Frame, FrameType
 from orderd.wire.paths import Path
@@ -74,9 +74,10 @@ class Handshake:
         """The state changed: answers to what was sent before count no more."""
         self._hellos.clear()
 
-    def check_tag(self, datagram: bytes) -> None:
-        """Raises :class:`~orderd.wire.errors.TagError` unless it is an answer of the engine's."""
+    def open(self, datagram: bytes) -> Frame:
+        """An answer of the engine's. Raises :class:`~orderd.wire.errors.TagError` unless it is one."""
         self._in.check(datagram)
+        return frames.parse(datagram)
 
     def read_welcome(self, frame: Frame, marks: Marks, released: int, *, connected: bool) -> bodies.Welcome | None:
         """The WELCOME in ``frame``, or None if it tells nothing new; ``marks`` are those of now.

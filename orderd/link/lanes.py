@@ -6,7 +6,7 @@ late on one path says nothing about the other, and a frame of one never fits on 
 
 from orderd.link.errors import ReplayedFrame
 from orderd.link.replay_window import ReplayWindow
-from orderd.wire import tags
+from orderd.wire import frames, tags
 from orderd.wire.frames import Frame
 from orderd.wire.paths import Path
 from orderd.wire.tags import Direction, Sealer
@@ -32,11 +32,17 @@ class Lane:
         self.counter += 1
         return self._out.seal(frame.encode())
 
-    def admit(self, frame: Frame, datagram: bytes) -> None:
-        """Raises :class:`~orderd.wire.errors.TagError`, or :class:`ReplayedFrame` for what came before."""
+    def open(self, datagram: bytes) -> Frame:
+        """The frame in ``datagram``, which counts as seen from now on.
+
+        Raises :class:`~orderd.wire.errors.TagError` for what the other end has not made for this lane, before anything
+        of it is looked at; :class:`~orderd.wire.errors.FrameError`; or :class:`ReplayedFrame` for what came before.
+        """
         self._in.check(datagram)
+        frame = frames.parse(datagram)
         if not self.window.accept(frame.counter):
             raise ReplayedFrame("packet counter was seen before")
+        return frame
 
 
 def open_lanes(key: tuple[bytes, int, int, int, int], outgoing: Direction) -> dict[Path, Lane]:

@@ -117,15 +117,16 @@ class SessionReceiver:
 
     # --- what comes in ------------------------------------------------------------------------------------------------
 
-    def receive(self, frame: Frame, datagram: bytes, address: object, path: Path = Path.UDP) -> None:
-        """An ORDERS, POLL, BYE or BOOK_REQUEST of this session, which came over ``path`` from ``address``.
+    def receive(self, epoch: int, datagram: bytes, address: object, path: Path = Path.UDP) -> Frame:
+        """An ORDERS, POLL, BYE or BOOK_REQUEST that says it is of this session and of ``epoch``.
 
-        Raises a :class:`~orderd.wire.errors.WireError` for what is to be dropped.
+        It came over ``path`` from ``address``. Raises a :class:`~orderd.wire.errors.WireError` for what is to be
+        dropped.
         """
         road = self._roads.get(path)
-        if road is None or frame.epoch != self.epoch:
+        if road is None or epoch != self.epoch:
             raise StrayFrame("another epoch")
-        road.lane.admit(frame, datagram)
+        frame = road.lane.open(datagram)
         road.address = address
         self._last = road
         self.log.acknowledge(frame.ack)
@@ -140,6 +141,7 @@ class SessionReceiver:
                 road.wanted = (frame.first, frame.count, POLLED_FRAMES_MAX)
         elif frame.type is FrameType.BYE:
             self._last = None
+        return frame
 
     def _take_records(self, road: _Road, first: int, records: bytes) -> None:
         end = first + len(records) // RECORD_BYTES

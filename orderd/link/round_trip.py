@@ -1,5 +1,6 @@
 """Round-trip estimate and retransmission time-out (RFC 6298, with a floor that suits a local network)."""
 
+from math import inf
 from typing import Final
 
 ALPHA: Final = 1 / 8
@@ -42,9 +43,12 @@ class RoundTrip:
         self._backoff = min(self._backoff * 2, BACKOFF_MAX)
 
     @property
+    def patience(self) -> float:
+        """How long a round trip takes at most, as far as was measured; infinite before the first sample."""
+        return self.smoothed + max(GRANULARITY, 4 * self.variation) if self.smoothed > 0.0 else inf
+
+    @property
     def timeout(self) -> float:
         """How long to wait for an answer now."""
-        timeout = self._initial
-        if self.smoothed > 0.0:
-            timeout = max(self._minimum, self.smoothed + max(GRANULARITY, 4 * self.variation))
+        timeout = self._initial if self.smoothed == 0.0 else max(self._minimum, self.patience)
         return min(timeout * self._backoff, max(timeout, BACKED_OFF_MAX_S))

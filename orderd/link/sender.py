@@ -323,20 +323,20 @@ class SessionSender:
         Raises a :class:`~orderd.wire.errors.WireError` for what is to be counted and dropped, and a
         :class:`~orderd.link.errors.LinkError` when the link is at its end.
         """
-        frame = frames.parse(datagram)
-        if frame.session != self._identity.session:
+        type_, epoch, session = frames.peek(datagram)
+        if session != self._identity.session:
             raise StrayFrame("another session")
-        if frame.type in (FrameType.WELCOME, FrameType.REFUSE):
-            self._answer(frame, datagram, now, path)
+        if type_ is FrameType.WELCOME or type_ is FrameType.REFUSE:
+            self._answer(datagram, now, path)
             return []
-        if self.state is LinkState.DOWN or frame.epoch != self._identity.epoch:
+        if self.state is LinkState.DOWN or epoch != self._identity.epoch:
             raise StrayFrame("not connected, or another epoch")
-        self._frames.lanes[path].admit(frame, datagram)
+        frame = self._frames.lanes[path].open(datagram)
         if path is Path.GRPC:
             self.grpc.heard = True
-        if frame.type is FrameType.BOOK_REPLY:
+        if type_ is FrameType.BOOK_REPLY:
             return bodies.BookReply.parse(frame.body)
-        if frame.type is not FrameType.REPORTS:
+        if type_ is not FrameType.REPORTS:
             raise StrayFrame("not a frame that an engine sends")
         return self._take_reports(frame, bodies.Reports.parse(frame), now, path)
 
@@ -366,9 +366,9 @@ class SessionSender:
             self.udp.flights.add_lost(road.take_queue())
         self._tell_change()
 
-    def _answer(self, frame: Frame, datagram: bytes, now: float, path: Path) -> None:
+    def _answer(self, datagram: bytes, now: float, path: Path) -> None:
         handshake = self._handshake
-        handshake.check_tag(datagram)
+        frame = handshake.open(datagram)
         if not self.health.allows(path):
             raise StrayFrame("an answer over a road that is not used any more")
         try:

@@ -1,4 +1,9 @@
-"""What travels over UDP: frames in flight, their time-out, and the probes of a road that is down."""
+"""What travels over UDP: frames in flight, their time-out, and the probes of a road that is down.
+
+At a time-out nobody knows whether all that is in flight was lost, or only the answers, or whether the engine is busy.
+So the first few frames are sent again as a probe (RFC 9002, section 6.2.4), twice as many at each time-out after: their
+acknowledgement names all that arrived, and the rest is lost by that.
+"""
 
 from math import inf
 from typing import Final
@@ -11,6 +16,8 @@ from orderd.link.round_trip import RoundTrip
 SUSPECT_RETRANSMITS: Final = 2
 """How many a frame gets while the one before it was given up, or once the road was silent for :data:`SILENCE_MAX_S`."""
 SILENCE_MAX_S: Final = 0.2
+OVERDUE_FRAMES_MIN: Final = 2
+"""How many of the frames that are overdue go again at the first time-out: two, since a single one is easily lost."""
 PROBES_REMEMBERED: Final = 16
 
 
@@ -23,6 +30,8 @@ class UdpRoad:
     hello_along: bool = False
     """A HELLO is to go with the next datagrams."""
     _timeouts: int = 0
+    _timed_out_at: float = -inf
+    """When a time-out ran out last: what did not go again then is not overdue at once."""
     _silent_since: float = 0.0
     """When something was answered last, or the oldest that was not was sent."""
     _probes: dict[int, float] = attrs.field(factory=dict)
@@ -34,15 +43,19 @@ class UdpRoad:
             self._silent_since = now
 
     def timeout_at(self) -> float:
-        """When the oldest flight has waited for too long."""
-        return self.flights.oldest_sent_at() + self.round_trip.timeout
+        """When a flight has waited for too long."""
+        return min(self._overdue_at(), self.flights.late_at(self.round_trip.patience))
+
+    def _overdue_at(self) -> float:
+        return max(self.flights.waits_since(), self._timed_out_at) + self.round_trip.timeout
 
     def expire(self, now: float, retransmits_max: int, *, impatient: bool, suspect: bool) -> str | None:
         """See to what has waited for too long: mark it lost, or, if all retransmissions are used up, say so.
 
         ``impatient``: there is another road, so a long silence counts as much as the number of retransmissions.
         """
-        if self.timeout_at() > now:
+        self.flights.lose_late(self.round_trip.patience, now)
+        if self._overdue_at() > now:
             return None
         self._timeouts += 1
         limit = retransmits_max
@@ -50,7 +63,8 @@ class UdpRoad:
             limit = min(limit, SUSPECT_RETRANSMITS)
         if self._timeouts > limit:
             return f"no answer to {self._timeouts - 1} retransmissions"
-        self.flights.lose_overdue(self.round_trip.timeout, now)
+        self.flights.lose_overdue(self.round_trip.timeout, now, OVERDUE_FRAMES_MIN << (self._timeouts - 1))
+        self._timed_out_at = now
         self.round_trip.back_off()
         self.hello_along = True
         return None
@@ -85,4 +99,5 @@ class UdpRoad:
     def clear(self) -> None:
         """Forget what is in flight."""
         self.flights.clear()
+        self._timed_out_at = -inf
         self.settle()

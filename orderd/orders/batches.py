@@ -5,10 +5,13 @@ from hashlib import blake2b
 from typing import Final
 
 import attrs
+import numpy as np
 
 from orderd.orders.entries import BatchMark
 
 DIGEST_BYTES: Final = 16
+
+Inputs = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def digest_of(records: bytes) -> bytes:
@@ -70,6 +73,23 @@ class BatchLedger:
             batch = self._unconfirmed[0]
             batch.rejected += rejected
             batch.trades += not rejected
+
+    @property
+    def counts(self) -> bool:
+        """Whether there is a batch that :meth:`count` might be about."""
+        return bool(self._unconfirmed)
+
+    def count_all(self, trades: Inputs, rejected: Inputs) -> None:
+        """:meth:`count` for many records at once, both ascending."""
+        last = max(int(inputs[-1]) if len(inputs) else 0 for inputs in (trades, rejected))
+        while self._unconfirmed and self._unconfirmed[0].first <= last:
+            batch = self._unconfirmed[0]
+            bounds = batch.first, batch.end
+            batch.trades += int(np.diff(np.searchsorted(trades, bounds))[0])
+            batch.rejected += int(np.diff(np.searchsorted(rejected, bounds))[0])
+            if batch.end > last:
+                break
+            self._unconfirmed.popleft()
 
     def forget(self, base: int) -> None:
         """Rows below ``base`` are forgotten."""

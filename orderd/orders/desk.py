@@ -9,7 +9,7 @@ How orders are taken in is in :mod:`orderd.orders.order_entry`. What is staged g
 behind ``committed_end`` is sent, shown, or answered from.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import attrs
@@ -23,11 +23,11 @@ from orderd.orders.errors import Full
 from orderd.orders.executions import ExecutionLog
 from orderd.orders.guards import Guard, Guards
 from orderd.orders.ids import IdIndex
-from orderd.orders.journal_index import JournalIndex
+from orderd.orders.journal_index import JournalIndex, Location
 from orderd.orders.modes import Mode
 from orderd.orders.order_entry import NUMBER_AT, EntryLimits, OrderEntry
 from orderd.orders.outcomes import OutcomeCounters, Outcomes
-from orderd.orders.restoring import new_instruments, restore_orders
+from orderd.orders.restoring import Restored, Restorer, new_instruments
 from orderd.orders.risk.checks import RiskChecks
 from orderd.orders.risk.positions import Positions
 from orderd.orders.shares import Shares, ShareSettings
@@ -38,7 +38,6 @@ from orderd.orders.withdrawals import Withdrawals
 from orderd.runtime.instruments import InstrumentTable
 from orderd.wire.paths import Path
 from orderd.wire.records import TEXT_NUMBER, Kind
-from orderd.wire.reports import check_items
 
 RESERVED_FIRST: Final = 10**12
 """Numbers that orderd gives out begin here, above those that people type."""
@@ -121,38 +120,40 @@ class Desk:
     # --- start --------------------------------------------------------------------------------------------------------
 
     def restore(self, kind: int, payload: bytes) -> None:
-        """Do again what a journal entry says. Raises :class:`~orderd.orders.entries.EntryError`."""
-        entry = entries.decode(kind, payload)
-        if isinstance(entry, entries.Orders):
-            restore_orders(entry, self.table, self.ids, self.batches, self._known_instruments)
-            for _ in self.positions.catch_up_in_steps():
-                pass
-            for mark in entry.ages:
-                self._ages.restore(entry.first + mark.index, mark)
-            for run in entry.guards:
-                self.guards.restore(run.guard, entry.first + run.index, run.count)
-            self.committed_end = self.table.end
-            self._staging.restart()
-        elif isinstance(entry, entries.ReportsEntry):
-            reports = check_items(entry.items)[1]
-            if entry.first != self.reports_next:
-                raise entries.EntryError(f"report {entry.first} follows {self.reports_next - 1}")
-            chunk = self.outcomes.apply(Delivery(entry.first, entry.items, reports), Path(entry.path), self.table.end)
-            self.reports_next = self.reports_journaled = entry.first + reports
-            self._ages.confirm(self.outcomes.confirmed_end)
-            self.executions.append(chunk)
-            self.trim()
-        elif isinstance(entry, entries.Start):
+        """:meth:`restore_all` for one entry."""
+        self.restore_all([(kind, payload)])
+
+    def restore_all(
+        self, journal: Iterable[Entry], location: Callable[[], Location | None] = lambda: None, **bounds: int
+    ) -> None:
+        """Do again what journal entries say; ``location`` tells where the last one that was asked for is.
+
+        Raises :class:`~orderd.orders.entries.EntryError`, :class:`~orderd.orders.errors.ReportMismatch`; the desk is of
+        no use then.
+        """
+        parts = Restored(
+            self.table, self.ids, self.batches, self.positions, self.outcomes, self.executions, self._ages, self.guards,
+            self._restore_other, self.trim,
+        )  # fmt: skip
+        restorer = Restorer(parts, self.reports_next, **bounds)
+        for kind, payload in journal:
+            restorer.take(kind, payload, location())
+        restorer.finish()
+        self.reports_next = self.reports_journaled = restorer.reports_next
+        self.committed_end = self.table.end
+        self._staging.restart()
+
+    def _restore_other(self, entry: entries.AnyEntry) -> None:
+        if isinstance(entry, entries.Start):
             self.epoch = entry.epoch
         elif isinstance(entry, entries.EngineEntry):
             self.engine, self.engine_is_journaled = entry.engine, True
         elif isinstance(entry, entries.Reserve):
             self._reserved_next = entry.next
-        elif isinstance(entry, entries.GuardEnd):
-            self.guards.restore_end(entry.guard)
         elif isinstance(entry, entries.TradingEntry):
             self.trading.restore(entry.state, entry.account)
         else:
+            assert isinstance(entry, entries.InstrumentEntry)
             self._known_instruments[entry.id] = entry
 
     def start(self, nonce: int) -> list[Entry]:

@@ -78,6 +78,10 @@ class EntryKind(IntEnum):
     GUARD_END = 11
 
 
+GROUPS: Final = frozenset({EntryKind.ORDERS, EntryKind.AGED, EntryKind.GUARDED})
+"""Kinds of records that hold orders."""
+
+
 class EntryError(ValueError):
     """A whole journal record that does not hold what its kind says."""
 
@@ -195,12 +199,9 @@ AnyEntry = Start | InstrumentEntry | EngineEntry | Orders | ReportsEntry | Reser
 def decode(kind: int, payload: bytes) -> AnyEntry:
     """Raises :class:`EntryError`."""
     try:
-        if kind == EntryKind.ORDERS:
-            return _decode_orders(payload)
-        if kind == EntryKind.AGED:
-            return _decode_aged(payload)
-        if kind == EntryKind.GUARDED:
-            return _decode_guarded(payload)
+        if kind in GROUPS:
+            marks = unwrap(kind, payload)
+            return _decode_orders(marks.plain, marks.ages, marks.guards)
         if kind == EntryKind.GUARD_END:
             return GuardEnd(*GUARD_END.unpack(payload))
         if kind == EntryKind.REPORTS:
@@ -236,7 +237,7 @@ def _trading_state(state: int) -> TradingState:
     return TradingState(state)
 
 
-def _decode_orders(payload: bytes) -> Orders:
+def _decode_orders(payload: bytes, ages: list[AgeMark], guards: list[GuardMark]) -> Orders:
     first, time_ns, count, ids_count, batches_count = ORDERS.unpack_from(payload)
     position = ORDERS.size + count * RECORD_BYTES
     records = payload[ORDERS.size : position]
@@ -257,33 +258,52 @@ def _decode_orders(payload: bytes) -> Orders:
     ends = [0, *(mark.index + mark.count for mark in batches)]
     if any(start < end for start, end in zip(starts, ends, strict=True)) or any(index >= count for index, _ in ids):
         raise EntryError(f"group of orders from {first} on names a record that it does not have")
-    return Orders(first, time_ns, records, ids, batches)
+    return Orders(first, time_ns, records, ids, batches, ages, guards)
 
 
-def _decode_aged(payload: bytes) -> Orders:
+@attrs.frozen
+class Marks:
+    """What a group of orders says beyond what one of kind ORDERS holds, and that, still encoded."""
+
+    plain: bytes
+    ages: list[AgeMark]
+    guards: list[GuardMark]
+
+
+def unwrap(kind: int, payload: bytes) -> Marks:
+    """Of a record of one of the :data:`GROUPS`. Raises :class:`EntryError`, or struct.error if it is cut short."""
+    guards: list[GuardMark] = []
+    ages: list[AgeMark] = []
+    if kind == EntryKind.GUARDED:
+        guards, kind, payload = _take_guards(payload)
+    if kind == EntryKind.AGED:
+        ages, payload = _take_ages(payload)
+    if guards or ages:
+        first, _, count, _, _ = ORDERS.unpack_from(payload)
+        starts = [*(mark.index for mark in guards), count]
+        ends = [0, *(mark.index + mark.count for mark in guards)]
+        if any(start < end for start, end in zip(starts, ends, strict=True)) or not all(m.count for m in guards):
+            raise EntryError(f"group of orders from {first} on has guards that fit none of its records")
+        indexes = [-1, *(mark.index for mark in ages), count]
+        if any(a >= b for a, b in pairwise(indexes)) or not all(1 <= m.maxage_ms <= MAXAGE_MS_MAX for m in ages):
+            raise EntryError(f"group of orders from {first} on has ages that fit none of its records")
+    return Marks(payload, ages, guards)
+
+
+def _take_ages(payload: bytes) -> tuple[list[AgeMark], bytes]:
     (count,) = AGES.unpack_from(payload)
     end = AGES.size + count * AGE.size
     if not 0 < count <= len(payload) // AGE.size:
         raise EntryError(f"group of orders with {count} ages has {len(payload)} bytes")
-    ages = [AgeMark(*fields) for fields in AGE.iter_unpack(payload[AGES.size : end])]
-    group = _decode_orders(payload[end:])
-    indexes = [-1, *(mark.index for mark in ages), len(group.records) // RECORD_BYTES]
-    if any(a >= b for a, b in pairwise(indexes)) or not all(1 <= mark.maxage_ms <= MAXAGE_MS_MAX for mark in ages):
-        raise EntryError(f"group of orders from {group.first} on has ages that fit none of its records")
-    return attrs.evolve(group, ages=ages)
+    return [AgeMark(*fields) for fields in AGE.iter_unpack(payload[AGES.size : end])], payload[end:]
 
 
-def _decode_guarded(payload: bytes) -> Orders:
+def _take_guards(payload: bytes) -> tuple[list[GuardMark], int, bytes]:
     (count,) = GUARDS.unpack_from(payload)
     end = GUARDS.size + count * GUARD.size
     if not 0 < count <= len(payload) // GUARD.size or end >= len(payload):
         raise EntryError(f"group of orders with {count} guarded runs has {len(payload)} bytes")
-    marks = [GuardMark(*fields) for fields in GUARD.iter_unpack(payload[GUARDS.size : end])]
     if payload[end] not in (EntryKind.ORDERS, EntryKind.AGED):
         raise EntryError(f"guarded group of orders of kind {payload[end]}")
-    group = (_decode_orders if payload[end] == EntryKind.ORDERS else _decode_aged)(payload[end + 1 :])
-    starts = [*(mark.index for mark in marks), len(group.records) // RECORD_BYTES]
-    ends = [0, *(mark.index + mark.count for mark in marks)]
-    if any(start < end for start, end in zip(starts, ends, strict=True)) or not all(mark.count for mark in marks):
-        raise EntryError(f"group of orders from {group.first} on has guards that fit none of its records")
-    return attrs.evolve(group, guards=marks)
+    marks = [GuardMark(*fields) for fields in GUARD.iter_unpack(payload[GUARDS.size : end])]
+    return marks, payload[end], payload[end + 1 :]

@@ -119,6 +119,18 @@ class ExecutionLog:
         if self._watchers:
             self._tell(chunk, before)
 
+    def skip(self, count: int) -> None:
+        """Number ``count`` executions, 1 at least, that will be in memory no more when the last one is appended."""
+        self._chunks.clear()
+        self._firsts.clear()
+        self._gone = 0
+        self.next += count
+
+    @property
+    def in_memory(self) -> int:
+        """So many are kept in memory."""
+        return self._in_memory
+
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def read(self, after: int, count: int) -> list[Execution]:

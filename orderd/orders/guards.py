@@ -70,6 +70,12 @@ class Guards:
         """The journal says that a guard ended."""
         self._by_id.pop(id_, None)
 
+    def drop_done(self) -> None:
+        """Drop the runs without a live order, which is not known while the journal is read."""
+        for guard in self._by_id.values():
+            live = [self._table.live_span(start, stop) for start, stop in guard.runs]
+            guard.runs = deque(run for run in live if run is not None)
+
     def start(self, epoch: int) -> None:
         """The journal is read: guards of earlier starts are withdrawn, new ones belong to ``epoch``."""
         self._next = (epoch << EPOCH_SHIFT) + 1

@@ -69,6 +69,14 @@ class IdIndex:
         else:
             self._numbers[number] = order_id
 
+    def add_texts(self, texts: Sequence[bytes], order_ids: Sequence[int]) -> None:
+        """Text ids that are no numbers. One that is known stands for the newer row from now on."""
+        self._texts.update(zip(texts, order_ids, strict=True))
+
+    def add_singles(self, numbers: Sequence[int], order_ids: Sequence[int]) -> None:
+        """Numbers that are no run. One that is known stands for the newer row from now on."""
+        self._numbers.update(zip(numbers, order_ids, strict=True))
+
     def knows_any(self, numbers: Sequence[int], *, consecutive: bool) -> int | None:
         """Index in ``numbers`` of the first that is known; None if none is."""
         singles = self._numbers

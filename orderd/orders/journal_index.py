@@ -34,10 +34,8 @@ class JournalIndex:
     def note(self, execution: int, order: int, location: Location) -> None:
         """Executions from ``execution`` on and orders from ``order`` on are at ``location`` or behind it."""
         self.newest_segment = location[0]
-        if self._locations:
-            segment, offset = self._locations[-1]
-            if location[0] == segment and location[1] - offset < self._mark_bytes:
-                return
+        if self._locations and self.is_near(location, self._locations[-1]):
+            return
         self._executions.append(execution)
         self._orders.append(order)
         self._locations.append(location)
@@ -45,6 +43,10 @@ class JournalIndex:
             self._mark_bytes *= 2
             # The first stays: it says what can be read at all.
             del self._executions[1::2], self._orders[1::2], self._locations[1::2]
+
+    def is_near(self, location: Location, before: Location) -> bool:
+        """Whether a mark at ``before`` is enough for ``location``, which is behind it."""
+        return location[0] == before[0] and location[1] - before[1] < self._mark_bytes
 
     def first_execution(self, otherwise: int) -> int:
         """Id from which on executions can be found; ``otherwise`` if there is no mark."""

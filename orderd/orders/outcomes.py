@@ -10,7 +10,7 @@ from orderd.orders.errors import ReportMismatch
 from orderd.orders.executions import Chunk
 from orderd.orders.risk.positions import Positions
 from orderd.orders.risk.uncounted import FILL_HEAD, pack_fill
-from orderd.orders.table import ANSWERED, OrderTable, is_order
+from orderd.orders.table import ANSWERED, OrderTable, Page, is_order
 from orderd.wire.paths import Path
 from orderd.wire.records import RECORD_BYTES, TEXT_NUMBER
 from orderd.wire.reports import (
@@ -122,18 +122,8 @@ class Outcomes:
             else:
                 # What it does to the position is told by how the row stands before.
                 positions.report(order, page, row, exec_type, status, last_qty, last_px, cum_qty + leaves_qty, input_)
-            if exec_type == TRADE:
-                page.add_fill(row, last_qty, last_px)
-            elif exec_type == REPLACED:
-                page.quantity[row] = cum_qty + leaves_qty
-            elif exec_type == VOIDED:
-                # The engine knows no more than that orderd withdrew it, and there is one reason why orderd does.
-                page.reason[row], status = Reason.MAXAGE, EXPIRED
-            else:
-                page.reason[row] = reason
-                if exec_type == TRIGGERED:
-                    page.triggered.add(row)
-            self._table.set_status_at(order, page, row, status, path)
+            self.change(page, row, exec_type, reason, last_qty, last_px, cum_qty + leaves_qty)
+            self._table.set_status_at(order, page, row, status if exec_type != VOIDED else EXPIRED, path)
         rejected = exec_type == REJECTED or exec_type in REQUEST_REJECTED
         if rejected:
             self.counters.rejected += 1
@@ -148,6 +138,21 @@ class Outcomes:
                 self._answer(input_, reason if rejected else 0, path, cum_qty if exec_type == MASS_CANCELED else 0)
             self._confirm(input_ + 1, path, orders=exec_type != EXTENDED)
         return number
+
+    @staticmethod
+    def change(page: Page, row: int, exec_type: int, reason: int, last_qty: int, last_px: int, total: int) -> None:
+        """What a report does to the row of its order, but for the status. ``total`` is its cumulative and leaves."""
+        if exec_type == TRADE:
+            page.add_fill(row, last_qty, last_px)
+        elif exec_type == REPLACED:
+            page.quantity[row] = total
+        elif exec_type == VOIDED:
+            # The engine knows no more than that orderd withdrew it, and there is one reason why orderd does.
+            page.reason[row] = Reason.MAXAGE
+        else:
+            page.reason[row] = reason
+            if exec_type == TRIGGERED:
+                page.triggered.add(row)
 
     def _answer(self, input_: int, reason: int, path: Path, cancelled: int) -> None:
         place = self._table.locate(input_)

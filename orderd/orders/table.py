@@ -99,11 +99,29 @@ class Page:
             self.ids = [None] * PAGE_ROWS
         self.ids[row] = text_id
 
+    def set_ids(self, rows: list[int], text_ids: list[bytes]) -> None:
+        """:meth:`set_id` for rows that ascend."""
+        if self.ids is None:
+            self.ids = [None] * PAGE_ROWS
+        if rows[-1] - rows[0] == len(rows) - 1:
+            self.ids[rows[0] : rows[-1] + 1] = text_ids
+        else:
+            for row, text_id in zip(rows, text_ids, strict=True):
+                self.ids[row] = text_id
+
     def add_fill(self, row: int, quantity: int, price: int) -> None:
         if self.cum_qty is None or self.notional is None:
             self.cum_qty, self.notional = [0] * PAGE_ROWS, [0] * PAGE_ROWS
         self.cum_qty[row] += quantity
         self.notional[row] += quantity * price
+
+    def add_fills(self, rows: list[int], quantities: list[int], notionals: list[int]) -> None:
+        """Sums of fills of different rows; a notional is as :attr:`notional` has it."""
+        if self.cum_qty is None or self.notional is None:
+            self.cum_qty, self.notional = [0] * PAGE_ROWS, [0] * PAGE_ROWS
+        for row, quantity, notional in zip(rows, quantities, notionals, strict=True):
+            self.cum_qty[row] += quantity
+            self.notional[row] += notional
 
     def copy_row(self, row: int, other: "Page", other_row: int) -> None:
         """Make ``other_row`` of ``other`` what ``row`` is here."""
@@ -165,7 +183,9 @@ class OrderTable:
         self.done = 0
         """Done rows that are remembered."""
         self.open = 0
-        self._remembered_max = remembered_max
+        self.told_end = 0
+        """What :attr:`end` was when that was told which is done now; 0 for as it is."""
+        self.remembered_max = remembered_max
         self._forget = forget
         self._pages: dict[int, Page] = {}
         self._stragglers = Stragglers()
@@ -291,12 +311,12 @@ class OrderTable:
         if IS_DONE[status] and not IS_DONE[was]:
             self.done += 1
             if order_id < self.base:
-                self._late.append((self.end, order_id))
+                self._late.append((self.told_end or self.end, order_id))
                 self._late_ids.add(order_id)
 
     def trim(self, confirmed_end: int) -> None:
         """Forget the oldest done rows beyond the bound. Rows from ``confirmed_end`` on are not done."""
-        while self.done > self._remembered_max:
+        while self.done > self.remembered_max:
             if self._late and (self._late[0][0] <= self.base or self.base >= confirmed_end):
                 self._forget_late(self._late.popleft()[1])
             elif self.base < confirmed_end:

@@ -37,6 +37,8 @@ MAGIC: Final = 0x4F64
 VERSION: Final = 2
 HEADER: Final = struct.Struct("<HBBIQQQQHHI")
 HEADER_BYTES: Final = HEADER.size
+_HEAD: Final = struct.Struct("<HBBIQ")
+"""What says whose a frame is: magic, version, type, epoch, session."""
 OVERHEAD_BYTES: Final = HEADER_BYTES + TAG_BYTES
 DATAGRAM_BYTES_MIN: Final = 512
 DATAGRAM_BYTES_MAX: Final = 65507
@@ -92,15 +94,15 @@ class Frame:
         return header + self.body
 
 
-def parse(datagram: bytes) -> Frame:
-    """The frame in ``datagram``. Raises :class:`FrameError` if it is none, as its kind VersionError does.
+def peek(datagram: bytes) -> tuple[FrameType, int, int]:
+    """Type, epoch and session of what may be a frame: as much as it takes to know the key that its tag must have.
 
-    A HELLO or PROBE of another version passes, with ``version`` telling, since it has to be answered; header and tag
-    are the same in all versions.
+    Whoever receives checks the tag next, and takes apart only what has it, so that a flood of forged datagrams costs
+    little. Raises as :func:`parse`.
     """
     if not OVERHEAD_BYTES <= len(datagram) <= DATAGRAM_BYTES_MAX:
         raise FrameError("impossible length")
-    magic, version, type_, epoch, session, counter, first, ack, credit, count, age_us = HEADER.unpack_from(datagram)
+    magic, version, type_, epoch, session = _HEAD.unpack_from(datagram)
     if magic != MAGIC:
         raise FrameError("wrong magic")
     frame_type = _FRAME_TYPES.get(type_)
@@ -108,6 +110,17 @@ def parse(datagram: bytes) -> Frame:
         raise VersionError("another version")
     if frame_type is None:
         raise FrameError("type does not exist")
+    return frame_type, epoch, session
+
+
+def parse(datagram: bytes) -> Frame:
+    """The frame in ``datagram``. Raises :class:`FrameError` if it is none, as its kind VersionError does.
+
+    A HELLO or PROBE of another version passes, with ``version`` telling, since it has to be answered; header and tag
+    are the same in all versions.
+    """
+    frame_type, epoch, session = peek(datagram)
+    _, version, _, _, _, counter, first, ack, credit, count, age_us = HEADER.unpack_from(datagram)
     body = datagram[HEADER_BYTES:-TAG_BYTES]
     if frame_type is FrameType.ORDERS and (
         len(body) != count * RECORD_BYTES or count == 0 or first == 0 or first + count > 2**64

@@ -8,6 +8,7 @@ strays, but anyone can make them.
 import hmac
 import struct
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -60,11 +61,12 @@ class Sealer:
     def check(self, datagram: bytes) -> None:
         """Raises :class:`TagError` unless the datagram's last 16 bytes are the tag of all before them."""
         tag = self._keyed.copy()
-        tag.update(memoryview(datagram)[:-TAG_BYTES])
+        tag.update(datagram[:-TAG_BYTES])
         if not hmac.compare_digest(tag.digest(), datagram[-TAG_BYTES:]):
             raise TagError("tag does not fit")
 
 
+@lru_cache(maxsize=64)
 def handshake_sealer(secret: bytes, session: int, direction: Direction) -> Sealer:
-    """For HELLO, WELCOME and REFUSE."""
+    """For HELLO, WELCOME, REFUSE, PROBE and PROBE_REPLY. Made once for each session, as long as there are few."""
     return Sealer(derive_key(secret, session, 0, 0, 0, direction))

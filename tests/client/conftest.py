@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from orderd.client import Client
-from tests.support.processes import Site, running_site
+from tests.support.processes import STEADY, Site, running_site
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("client")) as running:
+    with running_site(tmp_path_factory.mktemp("client"), orderd=STEADY) as running:
         running.wait_connected()
         yield running
 

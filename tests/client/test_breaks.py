@@ -152,12 +152,17 @@ def test_a_daemon_that_says_nothing_is_left_and_asked_again(site: Site, tmp_path
     with UnixProxy(tmp_path / "p", site.socket_path) as proxy, Client(tmp_path / "p", timeout_s=0.1) as client:
         client.ping()
         proxy.silent = True
-        timer = threading.Timer(0.5, lambda: setattr(proxy, "silent", False))
+        first = proxy.connections
+
+        def speak() -> None:
+            wait_until(lambda: proxy.connections > first + 1, "it was left twice")
+            proxy.silent = False
+
+        timer = threading.Thread(target=speak)
         timer.start()
         order = client.limit("AAPL", "BUY", 1, "1.00")
         timer.join()
         assert order.status is Status.NEW
-        assert proxy.connections > 2
         client.cancel(order.cl_ord_id)
 
 

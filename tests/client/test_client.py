@@ -51,7 +51,7 @@ def test_a_trade_is_told_to_both_sides(client: Client) -> None:
         assert (taker.status, taker.avg_px) == (Status.FILLED, Decimal("50.01"))
         found: list[Execution] = []
         while len(found) < 4:
-            found += executions.read(timeout_s=5)
+            found += executions.read(timeout_s=30)
         trades = [one for one in found if one.exec_type == "TRADE"]
         assert {one.cl_ord_id: one.liquidity for one in trades} == {maker.cl_ord_id: "MAKER", taker.cl_ord_id: "TAKER"}
         assert trades[0].trade_id == trades[1].trade_id
@@ -230,8 +230,10 @@ def test_where_no_daemon_ever_was_the_wrong_path_is_told_soon(
         with pytest.raises(Unanswered, match=r"within 0\.05 s: cannot connect to .*later: No such file"):
             client.ping()
         (tmp_path / "later").symlink_to(site.socket_path)
+        monkeypatch.setattr("orderd.client.line.FIRST_CONNECT_S", 30)
         client.ping()
         client.close()
+        monkeypatch.setattr("orderd.client.line.FIRST_CONNECT_S", 0.05)
         (tmp_path / "later").unlink()
         back = threading.Timer(0.3, (tmp_path / "later").symlink_to, (site.socket_path,))
         back.start()

@@ -20,6 +20,7 @@ What is translated, and how:
 What does not apply is named in :data:`LEFT_OUT`.
 """
 
+import os
 import sys
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Final
@@ -226,4 +227,7 @@ class MatcherAdapter:
 
 
 if __name__ == "__main__":
-    sys.exit(serve_stdio(MatcherAdapter))
+    code = serve_stdio(MatcherAdapter)
+    sys.stdout.flush()
+    # At once: who runs it gives it half a second, which a busy machine may need to take a whole interpreter down.
+    os._exit(code)

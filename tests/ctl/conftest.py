@@ -7,14 +7,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from orderd.ctl.cli import main
-from tests.support.processes import Site, running_site
+from tests.support.processes import STEADY, Site, running_site
 
 Orderctl = Callable[..., Result]
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("orderctl")) as running:
+    with running_site(tmp_path_factory.mktemp("orderctl"), orderd=STEADY) as running:
         yield running
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import Site, running_site
+from tests.support.processes import STEADY, Site, running_site
 from tests.support.resp_client import RespClient
 from tests.support.roads import Roads
 from tests.support.tcp_proxy import TcpProxy
@@ -61,7 +61,7 @@ def make_roads(make_site: MakeSite) -> Iterator[Callable[..., Roads]]:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One for all tests of a file: they use ids of their own and leave the book empty."""
-    with running_site(tmp_path_factory.mktemp("shared")) as site:
+    with running_site(tmp_path_factory.mktemp("shared"), orderd=STEADY) as site:
         yield site
 
 

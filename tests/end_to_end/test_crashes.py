@@ -74,6 +74,8 @@ def test_executions_keep_ids_and_contents_across_restarts_of_either_end(make_sit
             getattr(process, restart)()
         site.start()
         with site.client() as client:
+            # What was told before it was journaled here is told by the engine again.
+            wait_until(lambda client=client: client.last_execution() >= before[-1][0], "all are here again")  # type: ignore[misc]
             assert client.executions() == before
             assert client.call("ORDER.LIST", "ALL", "COUNT", 1000) == listed
             assert client.call("BOOK", "AAPL", "DEPTH", 100) == book

@@ -85,4 +85,4 @@ def test_ends_with_different_keys_never_connect_and_with_the_same_key_do(make_si
                 assert client.info()["transport_state"] == "ENGINE_DOWN"
                 site.engine.terminate()
         assert client.call("ORDER.WAIT", "a", 10_000)["status"] == "NEW"
-        assert client.info()["transport_state"] == "UDP_ENABLED"
+        wait_until(lambda: client.info()["transport_state"] == "UDP_ENABLED", "they are connected")

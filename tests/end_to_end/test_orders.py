@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.processes import Site, wait_until
+from tests.support.processes import STEADY, Site, wait_until
 from tests.support.resp_client import RespClient, RespError, Word
 
 NewId = Callable[[], str]
@@ -67,7 +67,7 @@ def check_mode(client: RespClient, mode: str, option: list[str], new_id: NewId) 
 
 
 def test_an_order_that_waits_in_a_batch_travels_with_what_comes_behind_it(make_site: Callable[..., Site]) -> None:
-    site = make_site(orderd={"batch.linger_ms": 10000, "batch.orders_max": 3}).start()
+    site = make_site(orderd={**STEADY, "batch.linger_ms": 10000, "batch.orders_max": 3}).start()
     with site.client() as client:
         orders = [("ORDER.NEW", name, "AAPL", "BUY", 1, "LIMIT", "1.00", "MODE", "batch") for name in "abc"]
         assert [order["status"] for order in client.pipeline(orders)] == ["NEW"] * 3, "three are enough"

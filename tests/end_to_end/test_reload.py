@@ -116,7 +116,7 @@ def test_mode_and_config_reload_change_what_config_get_shows(site: Site) -> None
         wait_until(lambda: client.info()["orders_queued"] == "1", "it waits for company")
         write(site, 'mode = "batch"\n[batch]\nlinger_ms = 1\n')
         assert client.call("CONFIG", "RELOAD") == "OK"
-        other.socket.settimeout(5)
+        other.socket.settimeout(9)
         assert other.reply()[9] == "NEW", "the shorter wait is for those that wait, too"
         write(site, "")
         assert client.call("CONFIG", "RELOAD") == "OK"

@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.processes import Site, run_to_end, wait_until
+from tests.support.processes import LATE_S, Site, run_to_end, wait_until
 from tests.support.resp_client import pack
 
 MakeSite = Callable[..., Site]
@@ -57,7 +57,7 @@ def test_an_end_without_an_answer_from_the_engine_comes_in_time_and_says_unknown
             wait_until(lambda: other.info()["orders_unconfirmed"] == "1", "it is sent")
         started = time.monotonic()
         assert site.orderd.terminate() == 0
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 1.5 + LATE_S
         (reply,) = client.replies_until_closed()
         assert (reply["status"], reply["reason"]) == ("UNKNOWN", "SENT")
         assert reader.replies_until_closed() in ([None], [[]])
@@ -68,13 +68,13 @@ def test_an_end_without_an_answer_from_the_engine_comes_in_time_and_says_unknown
 
 
 def test_orders_that_wait_for_company_are_sent_before_the_end(make_site: MakeSite) -> None:
-    site = make_site(orderd={"batch.linger_ms": 10_000}).start()
+    site = make_site(orderd={"batch.linger_ms": 10_000, "shutdown_timeout_ms": 60_000}).start()
     with site.client() as client, site.client() as other:
         client.send(pack("ORDER.NEW", "a", *LIMIT, "MODE", "batch"))
         wait_until(lambda: other.info()["orders_received_total"] == "1", "it is taken")
         started = time.monotonic()
         assert site.orderd.terminate() == 0
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 9, "it does not wait for company any longer"
         (reply,) = client.replies_until_closed()
         assert reply["status"] == "NEW"
 
@@ -91,7 +91,7 @@ def test_a_client_that_does_not_read_does_not_hold_up_the_end(make_site: MakeSit
                 break
         started = time.monotonic()
         assert site.orderd.terminate() == 0
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 9, "while it runs it would wait ten seconds"
 
 
 def test_a_second_orderd_on_the_same_journal_ends_with_exit_code_3_and_one_line(shared: Site) -> None:

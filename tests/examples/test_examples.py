@@ -13,15 +13,15 @@ import pytest
 
 from orderd.client import Client, ExecType, Side
 from tests.support.needs import missing
-from tests.support.processes import ROOT, Site, running_site, wait_until
+from tests.support.processes import ROOT, STEADY, Site, running_site, wait_until
 
 EXAMPLES: Final = ROOT / "examples"
-LIMIT_S: Final = 30.0
+LIMIT_S: Final = 60.0
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("examples")) as running:
+    with running_site(tmp_path_factory.mktemp("examples"), orderd=STEADY) as running:
         running.wait_connected()
         yield running
 
@@ -97,7 +97,7 @@ def test_twap_goes_on_where_it_was_stopped_and_places_no_slice_twice(site: Site,
         text = ended(started("twap.py", *words, "--every", "0.01"))
         assert "filled 100 of 100" in text and "twap-test.0" not in text
         assert "filled 100 of 100" in ended(started("twap.py", *words))  # All is known already.
-        found = executions.read(timeout_s=5)
+        found = executions.read(timeout_s=LIMIT_S)
     slices = [one for one in found if one.cl_ord_id.startswith("twap-test") and one.exec_type == "TRADE"]
     assert [(one.cl_ord_id, one.last_qty) for one in slices] == [(f"twap-test.{i}", Decimal(20)) for i in range(5)]
 
@@ -117,7 +117,7 @@ def test_the_ladder_of_arrays_stands_in_the_book(site: Site, client: Client) -> 
 def test_redis_py_places_and_hears(site: Site, client: Client, name: str) -> None:
     with client.executions() as executions:
         text = ended(started(name, "--socket", site.socket_path, "--symbol", "AAPL", "--price", "10.00"))
-        found = executions.read(timeout_s=5)
+        found = executions.read(timeout_s=LIMIT_S)
     types = [one.exec_type for one in found]
     if name == "redis_py_sync.py":
         assert types == ["NEW", "REPLACED", "CANCELED"]
@@ -138,7 +138,7 @@ def test_redis_cli_places_and_cancels(site: Site, client: Client) -> None:
             timeout=LIMIT_S,
             check=False,
         )
-        found = executions.read(timeout_s=5)
+        found = executions.read(timeout_s=LIMIT_S)
     assert process.returncode == 0, process.stdout + process.stderr
     assert "what is left open: 0 of it" in process.stdout and "refused, as it should be" in process.stdout
     assert [one.exec_type for one in found] == ["NEW", "REPLACED", "CANCELED"]

@@ -100,7 +100,7 @@ def test_an_order_whose_page_is_retired_while_the_list_is_made_is_in_it() -> Non
     assert found == list(range(1, PAGE_ROWS + 1))
     trader.call("ORDER.MASSCANCEL", "SIDE", "BUY")
     trader.pairs("ORDER.NEW", "x", "AAPL", "BUY", 1, "LIMIT", "0.01")
-    table._remembered_max = 0
+    table.remembered_max = 0
     site.desk.trim()
     assert 1 not in table._pages
     left = [order_id for _, rows in scan for order_id, _ in rows]

@@ -1,5 +1,6 @@
 """The real disk, and the journal on it."""
 
+import contextlib
 import os
 import resource
 import select
@@ -62,6 +63,32 @@ def test_segments_are_allocated_before_anything_is_written(directory: str) -> No
     assert found.st_size == SEGMENT_BYTES
     assert found.st_blocks * 512 >= SEGMENT_BYTES
     journal.close()
+
+
+def test_a_segment_is_begun_in_a_process_that_has_no_descriptor_left(directory: str) -> None:
+    disk = RealDisk()
+    journal, _ = reopen(disk, directory=directory)
+    journal.prepare_spare()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 1, hard))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        journal.commit([(1, b"." * (SEGMENT_BYTES // 2))])
+        journal.commit([(2, b"." * (SEGMENT_BYTES // 2))])
+        assert journal.segments == 2
+        taken.append(os.open(os.devnull, os.O_RDONLY))  # That of the full segment.
+        with pytest.raises(JournalFull, match="Too many open files"):
+            journal.prepare_spare()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for handle in taken:
+            os.close(handle)
+    journal.prepare_spare()
+    journal.close()
+    assert len(reopen(RealDisk(), directory=directory)[1]) == 2
 
 
 def test_what_was_committed_is_there_in_the_next_process(directory: str) -> None:

@@ -55,19 +55,76 @@ def test_a_frame_sent_again_is_not_lost_because_of_what_was_sent_before_it() -> 
     assert board.take_lost() == []
 
 
+def test_a_frame_that_came_late_after_all_teaches_how_far_apart_a_road_brings_things() -> None:
+    board = board_of(8)
+    board.acknowledge(1, 5, 0, 20.0)
+    assert [flight.first for flight in board.take_lost()] == [1, 2, 3]
+    board.acknowledge(1, 5, 1 << (5 - 1 - 0), 20.1)  # counter 0 was five behind
+    for number, flight in enumerate(board.take_lost(), 8):
+        board.sent(flight, number, 20.2)
+    board.sent(Flight(9, 1, 0.0), 10, 20.2)
+    board.acknowledge(1, 12, 0, 20.3)
+    assert [flight.first for flight in board.take_lost()] == [4, 5, 7], "six behind the largest, or more"
+    board.clear()
+    board.sent(Flight(9, 1, 0.0), 20, 30.0)
+    board.acknowledge(1, 23, 0, 31.0)
+    assert len(board.take_lost()) == 1, "three again, in another connection"
+
+
+def test_a_frame_that_is_sent_again_at_a_time_out_teaches_nothing_of_that() -> None:
+    board = board_of(6)
+    board.lose_overdue(0.0, 9.0, 1)
+    (flight,) = board.take_lost()
+    board.sent(flight, 6, 9.0)
+    board.acknowledge(1, 6, 0b1, 10.0)
+    assert [flight.first for flight in board.take_lost()] == [2, 3, 4]
+
+
+def test_what_was_passed_by_too_little_is_lost_when_it_has_waited_for_a_round_trip() -> None:
+    board = board_of(3)  # sent at 0, 1 and 2
+    assert board.late_at(5.0) == inf
+    board.acknowledge(1, 1, 0, 2.5)
+    assert board.late_at(5.0) == 5.0
+    board.lose_late(5.0, 4.9)
+    assert board.take_lost() == []
+    board.lose_late(5.0, 5.0)
+    (flight,) = board.take_lost()
+    assert flight.first == 1
+    board.sent(flight, 3, 5.0)
+    assert board.late_at(5.0) == inf, "the last one was not passed by anything"
+    board.lose_late(5.0, 99.0)
+    assert board.take_lost() == []
+
+
+def test_what_is_late_is_late_whatever_the_rounding() -> None:
+    for i in range(1, 2000):
+        board, sent_at, patience = FlightBoard(), 1234.567 + i / 7, 0.002 + i / 100_003
+        board.sent(Flight(1, 1, 0.0), 0, sent_at)
+        board.acknowledge(1, 1, 0, sent_at)
+        board.lose_late(patience, board.late_at(patience))
+        assert len(board.take_lost()) == 1
+        assert board.late_at(patience) == inf
+
+
+def test_of_what_is_overdue_only_so_many_are_sent_again() -> None:
+    board = board_of(5)
+    board.lose_overdue(0.0, 9.0, 2)
+    assert [flight.first for flight in board.take_lost()] == [1, 2]
+
+
 def test_frames_to_be_sent_again_come_in_order_even_after_earlier_losses() -> None:
     board = board_of(3)
-    board.lose_overdue(0.0, 5.0)
+    board.lose_overdue(0.0, 5.0, 9)
     for counter, flight in enumerate(reversed(board.take_lost()), 10):
         board.sent(flight, counter, 6.0)
-    board.lose_overdue(0.0, 7.0)
+    board.lose_overdue(0.0, 7.0, 9)
     assert [flight.first for flight in board.take_lost()] == [1, 2, 3]
 
 
 def test_an_overdue_poll_has_the_first_orders_sent_again() -> None:
     board = board_of(2, poll=True)
     board.sent(Flight(0, 0, 0.0), 2, -5.0)
-    board.lose_overdue(4.0, 0.0)
+    board.lose_overdue(4.0, 0.0, 9)
     assert [flight.first for flight in board.take_lost()] == [1]
     assert not board.polling
 
@@ -76,7 +133,7 @@ def test_what_is_due_is_overdue_whatever_the_rounding() -> None:
     for i in range(1, 2000):
         board, sent_at, timeout = FlightBoard(), 1234.567 + i / 7, 0.005 + i / 100_003
         board.sent(Flight(0, 0, 0.0), 0, sent_at)
-        board.lose_overdue(timeout, board.oldest_sent_at() + timeout)
+        board.lose_overdue(timeout, board.oldest_sent_at() + timeout, 9)
         board.take_lost()
         assert not board.polling
 
@@ -147,7 +204,7 @@ def test_the_order_by_sequence_is_kept_whatever_is_added() -> None:
     for counter, first in enumerate((2, 3, 6)):
         other.sent(Flight(first, 1, 0.0), counter, 0.0)
     board.add_lost(other.take_all())
-    board.lose_overdue(0.0, 1.0)
+    board.lose_overdue(0.0, 1.0, 9)
     assert [flight.first for flight in board.take_lost()] == [1, 2, 3, 4, 5, 6]
     board.forget(4)
     assert [flight.first for flight in board.take_all()] == [4, 5, 6]
@@ -181,7 +238,7 @@ def test_no_frame_is_lost_or_doubled_however_often_it_moves(steps: list[tuple[in
         elif step == "move":
             other.add_lost(board.take_all())
         elif step == "lose":
-            board.lose_overdue(0.0, 1.0)
+            board.lose_overdue(0.0, 1.0, 9)
         elif done_end < sent_end:
             done_end += 2
             for each in boards:

@@ -6,7 +6,6 @@ import pytest
 
 from orderd.link.errors import ReplayedFrame
 from orderd.link.lanes import Lane, open_lanes
-from orderd.wire import frames
 from orderd.wire.errors import TagError
 from orderd.wire.frames import Frame, FrameType
 from orderd.wire.paths import Path
@@ -22,7 +21,7 @@ def poll(lane: Lane) -> bytes:
 
 
 def admit(lane: Lane, datagram: bytes) -> None:
-    lane.admit(frames.parse(datagram), datagram)
+    lane.open(datagram)
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -42,7 +42,7 @@ class Peer:
         return datagram
 
     def deliver(self, datagram: bytes) -> None:
-        self.receiver.receive(frames.parse(datagram), datagram, "there")
+        self.receiver.receive(frames.parse(datagram).epoch, datagram, "there")
 
     def told(self) -> list[tuple[Frame, bodies.Reports]]:
         parsed = [frames.parse(datagram) for _, datagram in self.receiver.answers()]

@@ -115,6 +115,66 @@ def test_an_acknowledgement_of_nothing_new_is_no_sign_of_life() -> None:
     assert sender.road.round_trip.timeout == 2 * TIMEOUT_S
 
 
+def test_a_time_out_has_a_few_frames_sent_again_and_the_next_ones_twice_as_many() -> None:
+    sender = Sender()
+    for first in range(1, 33):
+        sender.send(Flight(first, 1, 0.0))
+    again, times = [], []
+    while True:
+        sender.now = sender.road.timeout_at()
+        if sender.road.expire(sender.now, RETRANSMITS_MAX, impatient=False, suspect=False) is not None:
+            break
+        lost = sender.road.flights.take_lost()
+        again.append(len(lost))
+        times.append(sender.now)
+        for flight in lost:
+            sender.send(flight)
+    assert again == [2, 4, 8, 16]
+    assert times == pytest.approx([0.005, 0.015, 0.035, 0.075]), "as if there were only one"
+    assert sender.now == pytest.approx(0.155)
+
+
+def test_what_arrives_of_a_probe_tells_of_all_that_was_lost_before() -> None:
+    sender = Sender()
+    for first in range(1, 9):
+        sender.send(Flight(first, 1, 0.0))
+    sender.now = sender.road.timeout_at()
+    sender.road.expire(sender.now, RETRANSMITS_MAX, impatient=False, suspect=False)
+    for flight in sender.road.flights.take_lost():
+        sender.send(flight)
+    sender.now += 0.001
+    assert sender.road.acknowledge(1, 9, 0, sender.now)
+    sender.road.expire(sender.now, RETRANSMITS_MAX, impatient=False, suspect=False)
+    assert [flight.first for flight in sender.road.flights.take_lost()] == [3, 4, 5, 6, 7, 8]
+
+
+def test_an_engine_that_was_busy_for_long_is_not_flooded_with_what_it_has() -> None:
+    sender = Sender()
+    for first in range(1, 33):
+        sender.send(Flight(first, 1, 0.0))
+    sender.now = sender.road.timeout_at()
+    sender.road.expire(sender.now, RETRANSMITS_MAX, impatient=False, suspect=False)
+    for flight in sender.road.flights.take_lost():
+        sender.send(flight)
+    assert sender.road.acknowledge(33, 31, 2**31 - 1, sender.now + 0.001)
+    assert (sender.sent, len(sender.road.flights)) == (34, 0)
+
+
+def test_the_last_frame_but_one_is_missed_after_a_round_trip_without_a_time_out() -> None:
+    sender = Sender(1.0)
+    for first in (1, 2, 3):
+        sender.send(Flight(first, 1, 0.0))
+    assert sender.road.acknowledge(1, 2, 0b10, 0.001)
+    assert sender.road.round_trip.timeout == sender.road.round_trip.patience, "so that both end at one time"
+    late_at = sender.road.timeout_at()
+    assert late_at == pytest.approx(0.001 + 4 * 0.0005)
+    assert sender.road.expire(late_at, RETRANSMITS_MAX, impatient=False, suspect=False) is None
+    (flight,) = sender.road.flights.take_lost()
+    assert flight.first == 2
+    assert not sender.road.hello_along
+    assert sender.road.round_trip.timeout == pytest.approx(0.003), "nothing is backed off"
+
+
 def test_a_probe_is_answered_once_and_by_its_own_counter() -> None:
     road = UdpRoad(RoundTrip(TIMEOUT_S, 0.0))
     road.hello_sent(7, 1.0)

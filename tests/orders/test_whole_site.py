@@ -17,6 +17,7 @@ from orderd.orders.table import is_order, unpack
 from orderd.wire.extensions import numbered, pack
 from orderd.wire.records import FLAG_SELL, RECORD, STP_SHIFT, TIF_SHIFT, Attribute, Kind, TimeInForce, mass_flags
 from orderd.wire.reports import ExecType
+from tests.support.desk_state import numbers
 from tests.support.histories import view
 from tests.support.scale import examples
 from tests.support.site import EPOCH_NS, SESSION, Client, Site, pairs_of, site_settings
@@ -304,36 +305,6 @@ class Life:
                 break
         assert site.desk.withdrawals.is_idle and not site.desk.unconfirmed
         self.look()
-
-
-def numbers(desk: Desk) -> dict[str, object]:
-    """What is counted and what is in force, beyond what clients can ask for."""
-    positions = desk.positions
-    positions.settle()
-    return {
-        "positions": {
-            (p.account.number, p.instrument): (p.net, p.open, p.orders)
-            for p in positions.by_key.values()
-            if not p.is_empty
-        },
-        "accounts": {number: account.orders for number, account in positions.accounts.items() if account.orders},
-        "prices": (positions.last_px, positions.prices),
-        "replaces": (positions._replaces, positions._targets),
-        "trading": (desk.trading.state, desk.trading.accounts, desk.trading.restricts),
-        "guards": guarded(desk),
-        "executions": (desk.executions.first, desk.executions.next),
-        "batches": list(desk.batches._remembered),
-    }  # fmt: skip
-
-
-def guarded(desk: Desk) -> dict[int, list[int]]:
-    """Live orders by guard, of those that have not ended; those that are ending are not ended in the journal either."""
-    found = {}
-    for guard in (*desk.guards._by_id.values(), *desk.guards.ending):
-        rows = {row for run in (*guard.runs, guard.last) for row in desk.table.live_orders(*run)}
-        if rows:
-            found[guard.id] = sorted(rows)
-    return found
 
 
 @settings(max_examples=examples(30), deadline=None)

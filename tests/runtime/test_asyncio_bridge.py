@@ -4,7 +4,8 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sized
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -29,6 +30,22 @@ async def bridge() -> AsyncIterator[AsyncioBridge]:
 def no_thread_left() -> Any:
     yield
     assert [thread.name for thread in threading.enumerate() if thread.name == "asyncio"] == []
+
+
+@asynccontextmanager
+async def cancelled_once(seen: Sized) -> AsyncIterator[None]:
+    """The block is cancelled as soon as there is something in ``seen``."""
+    async with trio.open_nursery() as nursery:
+
+        async def cancel() -> None:
+            with trio.move_on_after(30):
+                while not len(seen):
+                    await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(cancel)
+        yield
+        nursery.cancel_scope.cancel()
 
 
 def only_error(group: BaseException) -> BaseException:
@@ -144,15 +161,18 @@ async def test_in_a_cancelled_scope_nothing_is_begun(bridge: AsyncioBridge) -> N
 
 
 async def test_a_result_that_was_there_before_the_cancel_is_not_lost(bridge: AsyncioBridge) -> None:
+    started: list[bool] = []
+
     async def stubborn() -> int:
         try:
+            started.append(True)
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             return 7
         return 0
 
     got = []
-    with trio.move_on_after(0.01):
+    async with cancelled_once(started):
         got.append(await bridge.run(stubborn))
     assert got == [7]
 
@@ -213,7 +233,7 @@ async def test_a_promise_that_nobody_waits_for_any_more_may_be_kept(bridge: Asyn
     async def nothing() -> None:
         pass
 
-    with trio.move_on_after(0.01):
+    async with cancelled_once(promised):
         await bridge.run(ask)
     promised[0].keep(1)
     await bridge.run(nothing)

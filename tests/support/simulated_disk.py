@@ -7,7 +7,8 @@
 - A process that is killed loses its handles and locks, nothing else.
 
 Each call is counted. ``crash_at`` raises :class:`SimulatedCrash` in place of that call, ``faults`` an OSError, and
-``short_writes`` makes a write take that many bytes only. All choices come from one seed.
+``short_writes`` makes a write take that many bytes only. A :class:`Trouble` does such things by chance. All choices
+come from one seed.
 """
 
 import errno
@@ -16,11 +17,35 @@ import random
 import threading
 from dataclasses import dataclass, field
 
+import attrs
+
+from orderd.journal.segment import index_of
+
 SECTOR_BYTES = 512
+FULL_CALLS_MAX = 6
+"""For so many allocations it stays full, at most."""
 
 
 class SimulatedCrash(BaseException):
     """The process stops here. Nothing may handle it, as with KeyboardInterrupt."""
+
+
+@attrs.frozen
+class Trouble:
+    """Chances of one call each that the disk fails it."""
+
+    sync: float = 0.0
+    """EIO from a sync, of a file or a directory."""
+    write: float = 0.0
+    """EIO from a write, of which some was done."""
+    read: float = 0.0
+    """EIO when a file is opened or read."""
+    full: float = 0.0
+    """ENOSPC from whatever allocates, now and the next few times."""
+    short: float = 0.0
+    """A write takes a part; nothing is wrong with that."""
+    any_order: bool = False
+    """Names become durable in any order."""
 
 
 @dataclass
@@ -83,6 +108,10 @@ class SimulatedDisk:
         self.orders_names = True
         """Whether changes of names become durable in their order."""
         self.short_writes: dict[int, int] = {}
+        self.trouble: Trouble | None = None
+        self.troubled = False
+        """Whether a trouble has failed a call since the lock was last taken."""
+        self._full_calls = 0
         self.space: int | None = None
         """Bytes that files may take up together."""
         self.names: dict[str, File] = {}
@@ -104,25 +133,62 @@ class SimulatedDisk:
         """Only what is on disk is left, and some of what was on its way."""
         self.kill()
         kept = self.rng.randint(0, len(self.name_changes))
-        if not self.orders_names:
+        if not self.orders_names or (self.trouble is not None and self.trouble.any_order):
             self.rng.shuffle(self.name_changes)
         self._settle_names(kept)
-        for file in set(map(id, self.durable_names.values())):
-            found = next(f for f in self.durable_names.values() if id(f) == file)
-            found.flush(self.rng.choice((0.0, 0.1, 0.5, 0.9, 1.0)), self.rng)
-            found.cached = bytearray(found.durable)
+        # Each file once, in the order of names, so that a seed is always the same loss.
+        for file in {id(file): file for file in self.durable_names.values()}.values():
+            file.flush(self.rng.choice((0.0, 0.1, 0.5, 0.9, 1.0)), self.rng)
+            file.cached = bytearray(file.durable)
         self.names = dict(self.durable_names)
 
     def snapshot(self) -> dict[str, bytes]:
         """All files as programs see them."""
         return {name: bytes(file.cached) for name, file in self.names.items()}
 
+    image = snapshot
+
+    def restore(self, files: dict[str, bytes]) -> None:
+        """Another disk takes its place, which has these files, durably. Whoever had some open has lost them."""
+        self.kill()
+        self.names = {name: File(bytearray(data), bytearray(data)) for name, data in files.items()}
+        self.durable_names = dict(self.names)
+        self.name_changes.clear()
+
+    def flip(self, rng: random.Random, directory: str, last_commit_at: tuple[int, int]) -> str | None:
+        """A bit of a segment or a snapshot changes at rest; where, or None if there is no such file.
+
+        Not in the last commit, which begins in that segment at that offset: damage there may look as a torn write does
+        (docs/JOURNAL.md). But before it, and behind it, where nothing was written.
+        """
+        paths = [path for path in self.names if path.startswith(f"{directory}/")]
+        rng.shuffle(paths)
+        for path in paths:
+            if not path.endswith((".segment", ".snapshot")):
+                continue
+            file = self.names[path]
+            written = len(file.cached.rstrip(b"\0"))
+            position = (index_of(path.rpartition("/")[2]) or 0, 0)
+            # Behind the last commit there may be one that nobody was told of.
+            surely = written if position[0] < last_commit_at[0] else max(last_commit_at[1], 512)
+            if position[0] > last_commit_at[0]:
+                continue
+            if written < len(file.cached) and rng.random() < 0.15:
+                offset = rng.randrange(written, len(file.cached))
+            else:
+                offset = rng.randrange(min(surely, written))
+            bit = rng.randrange(8)
+            for data in (file.cached, file.durable):
+                if offset < len(data):
+                    data[offset] ^= 1 << bit
+            return f"{path}, offset {offset}, {written} written, bit {bit}"
+        return None
+
     @classmethod
     def holding(cls, files: dict[str, bytes]) -> "SimulatedDisk":
         """A disk that has these files, durably."""
         disk = cls()
-        disk.names = {name: File(bytearray(data), bytearray(data)) for name, data in files.items()}
-        disk.durable_names = dict(disk.names)
+        disk.restore(files)
         return disk
 
     def _settle_names(self, count: int) -> None:
@@ -149,11 +215,35 @@ class SimulatedDisk:
         code = self.faults.get(self.calls) or self.fail_names.get(name)
         if code:
             raise OSError(code, os.strerror(code))
+        if self.trouble is not None:
+            self._fail_by_chance(name, self.trouble)
+
+    def _fail_by_chance(self, name: str, trouble: Trouble) -> None:
+        if name in {"create", "preallocate", "copy"}:
+            if not self._full_calls and self.rng.random() < trouble.full:
+                self._full_calls = self.rng.randint(1, FULL_CALLS_MAX)
+            if self._full_calls:
+                self._full_calls -= 1
+                self._fail(errno.ENOSPC)
+        elif name in {"fdatasync", "fsync_directory"}:
+            if self.rng.random() < trouble.sync:
+                self._fail(errno.EIO)
+        elif name in {"open", "pread"} and self.rng.random() < trouble.read:
+            self._fail(errno.EIO)
+
+    def _fail(self, code: int) -> None:
+        self.troubled = True
+        raise OSError(code, os.strerror(code))
 
     def _handle(self, file: File) -> int:
         self._next_handle += 1
         self.handles[self._next_handle] = file
         return self._next_handle
+
+    def _find(self, path: str) -> File:
+        if path not in self.names:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return self.names[path]
 
     def _check_space(self, more: int) -> None:
         if self.space is not None and sum(len(f.cached) for f in self.names.values()) + more > self.space:
@@ -170,6 +260,7 @@ class SimulatedDisk:
             raise BlockingIOError
         handle = self._handle(File())
         self.locks[handle] = path
+        self.troubled = False
         return handle
 
     def list(self, directory: str) -> list[str]:
@@ -188,7 +279,7 @@ class SimulatedDisk:
 
     def open(self, path: str) -> int:
         self._step("open")
-        return self._handle(self.names[path])
+        return self._handle(self._find(path))
 
     def close(self, handle: int) -> None:
         self._step("close")
@@ -213,7 +304,13 @@ class SimulatedDisk:
     def pwrite(self, handle: int, data: bytes | memoryview, offset: int) -> int:
         self._step("pwrite")
         taken = min(len(data), self.short_writes.get(self.calls, len(data)))
+        trouble = self.trouble
+        failed = trouble is not None and self.rng.random() < trouble.write
+        if trouble is not None and taken > 1 and (failed or self.rng.random() < trouble.short):
+            taken = self.rng.randrange(1, taken)
         self.handles[handle].write(bytes(data[:taken]), offset)
+        if failed:
+            self._fail(errno.EIO)
         return taken
 
     def fdatasync(self, handle: int) -> None:
@@ -232,17 +329,18 @@ class SimulatedDisk:
     def rename(self, old: str, new: str) -> None:
         self._step("rename")
         # One entry of the file system's own log: both names change, or none.
-        file = self.names[old]
+        file = self._find(old)
         self._change_names((new, file), (old, None))
 
     def unlink(self, path: str) -> None:
         self._step("unlink")
+        self._find(path)
         self._change_names((path, None))
 
     def copy(self, source: str, target: str, length: int) -> None:
         self._step("copy")
         self._check_space(length)
-        data = bytes(self.names[source].cached[:length])
+        data = bytes(self._find(source).cached[:length])
         self._change_names((target, File(bytearray(data), bytearray(data))))
 
     def fsync_directory(self, path: str) -> None:

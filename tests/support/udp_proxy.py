@@ -37,6 +37,8 @@ FAULTS: Final = {
     "replay": 0.0,  # an old one is sent again, besides it
     "forge": 0.0,  # one that nobody sent is sent, besides it
     "black_hole": 0.0,  # 1: nothing gets through
+    "burst": 0.0,  # from here on nothing gets through for burst_ms
+    "burst_ms": 50.0,
     "size_max": 0.0,  # bytes; larger ones do not get through, 0: all do
 }
 
@@ -107,11 +109,12 @@ class _Way:
         self._random = random.Random(seed)
         self._history: deque[bytes] = deque(maxlen=HISTORY)
         self._held: bytes | None = None
+        self._burst_until = 0.0
 
     def pass_on(self, datagram: bytes) -> list[tuple[float, bytes]]:
         """What goes out because of ``datagram``, each with its delay in seconds."""
         self.counters["in"] += 1
-        if self._too_large(datagram) or self._strikes("black_hole") or self._strikes("drop"):
+        if self._too_large(datagram) or self._strikes("black_hole") or self._in_burst() or self._strikes("drop"):
             return self._made_up()
         out = [(self._delay(), self._spoilt(datagram))]
         if self._strikes("duplicate"):
@@ -153,6 +156,15 @@ class _Way:
         if not 0 < self.faults["size_max"] < len(datagram):
             return False
         self.counters["size_max"] += 1
+        return True
+
+    def _in_burst(self) -> bool:
+        now = time.monotonic()
+        if now >= self._burst_until and self._strikes("burst"):
+            self._burst_until = now + self.faults["burst_ms"] / 1000
+        if now >= self._burst_until:
+            return False
+        self.counters["burst_lost"] += 1
         return True
 
     def _strikes(self, fault: str) -> bool:

@@ -41,6 +41,17 @@ def test_a_frame_survives_a_round_trip(frame: Frame) -> None:
     assert frames.parse(frame.encode() + TAG) == frame
 
 
+@given(any_frame())
+def test_a_look_at_its_head_tells_whose_a_frame_is(frame: Frame) -> None:
+    assert frames.peek(frame.encode() + TAG) == (frame.type, frame.epoch, frame.session)
+
+
+@given(st.binary(max_size=300))
+def test_a_look_at_arbitrary_bytes_finds_no_frame(data: bytes) -> None:
+    with pytest.raises(FrameError):
+        frames.peek(data)
+
+
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_are_a_frame_or_a_frame_error(data: bytes) -> None:
     with pytest.raises(FrameError):

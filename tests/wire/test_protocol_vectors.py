@@ -167,7 +167,7 @@ def test_every_value_is_named_on_the_page(head: str, enumeration: type[IntEnum])
 
 def test_limits_on_the_page_are_those_of_the_code() -> None:
     from engine.core import BOOK_DEPTH_MAX
-    from orderd.link import flights, frame_maker, handshake, polling, receiver, replay_window
+    from orderd.link import flights, frame_maker, handshake, polling, receiver, replay_window, udp_road
     from orderd.runtime.instruments import INSTRUMENTS_MAX
 
     for value in (
@@ -185,5 +185,5 @@ def test_limits_on_the_page_are_those_of_the_code() -> None:
     assert f"at most {receiver.REPEATED_FRAMES_MAX} frames" in PAGE
     assert f"at most {receiver.POLLED_FRAMES_MAX} frames" in PAGE
     assert f"remembers {handshake.HELLOS_REMEMBERED})" in PAGE
-    assert flights.PACKET_THRESHOLD == 3
+    assert (flights.PACKET_THRESHOLD, udp_road.OVERDUE_FRAMES_MIN) == (3, 2)
     assert (polling.HOLE_PATIENCE, polling.IDLE_POLL_MAX, polling.KEEPALIVE) == (0.0005, 0.25, 1.0)

@@ -15,7 +15,7 @@ many they are, nobody can know before they arrive. A REPLACE of the total cannot
 """
 
 import struct
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Final
 
 from orderd.orders.ids import IdIndex
@@ -134,16 +134,21 @@ class Positions:
         if len(self.fills) >= FILLS_BYTES:
             self._count_fills()
 
+    def count_before(self, row: int) -> None:
+        """Count all rows below ``row``, which may be forgotten after that."""
+        while self.counted_end < row:
+            self._count(row)
+
     def catch_up_in_steps(self) -> Generator[None, None, None]:
         """Count until it is not much any more that waits."""
         while self._table.end - self.counted_end > LATER_ROWS:
             self._count()
             yield
 
-    def _count(self) -> None:
-        """Count the next rows: in no more than about a millisecond."""
+    def _count(self, before: int | None = None) -> None:
+        """Count the next rows, none from ``before`` on: in no more than about a millisecond."""
         first = self.counted_end
-        page, start, end = self._table.stretch(first, self._table.end)
+        page, start, end = self._table.stretch(first, before or self._table.end)
         if page is None or end - start <= FEW:
             self._count_few(first, first + end - start)
             return
@@ -248,7 +253,7 @@ class Positions:
             end = (row + 1) * RECORD_BYTES
             self.fills.extend(pack_fill(page.records[end - FILL_HEAD : end], last_qty, last_px))
         elif exec_type == _REPLACED:
-            self._note_replaced(order_id, input_)
+            self.note_replaced(order_id, input_)
         was_done, is_done = IS_DONE[page.status[row]], IS_DONE[status]
         if is_done and self.prices:
             self.prices.pop(order_id, None)
@@ -298,6 +303,14 @@ class Positions:
         if place is not None:
             self._grow(place, self._counted(order_id, *place) - before)
 
+    def answered_all(self, inputs: Sequence[int]) -> None:
+        """:meth:`answered` for each of them, in their order."""
+        if self._targets:
+            for input_ in inputs:
+                self.answered(input_)
+        elif inputs:
+            self._answered = inputs[-1]
+
     # --- questions ----------------------------------------------------------------------------------------------------
 
     def order(self, order_id: int) -> OrderNow | None:
@@ -339,7 +352,8 @@ class Positions:
             position.open[flags & FLAG_SELL] += quantity
             position.changes()
 
-    def _note_replaced(self, order_id: int, input_: int) -> None:
+    def note_replaced(self, order_id: int, input_: int) -> None:
+        """The price of the order is that of the replace in row ``input_`` from now on."""
         place = self._table.locate(input_) if input_ else None
         if place is not None:
             page, row = place

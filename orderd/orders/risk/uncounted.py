@@ -19,13 +19,13 @@ FILL: Final = struct.Struct("<QIHBBQq")
 """The last 16 bytes of an order's record, then the lots of the fill and its price in ticks."""
 FILL_HEAD: Final = 16
 pack_fill: Final = struct.Struct("<16sQq").pack
-_FILL_DTYPE: Final = np.dtype(
+FILL_DTYPE: Final = np.dtype(
     [
         ("_", "<u8"), ("instrument", "<u4"), ("account", "<u2"), ("kind", "u1"), ("flags", "u1"), ("quantity", "<u8"),
         ("price", "<i8"),
     ]
 )  # fmt: skip
-assert _FILL_DTYPE.itemsize == FILL.size
+assert FILL_DTYPE.itemsize == FILL.size
 
 Sum = tuple[int, int, int, int, int]
 """Account, instrument, side, quantity in lots, and of how many orders, or in how many fills."""
@@ -75,7 +75,7 @@ def open_sums(page: Page, start: int, end: int) -> list[Sum]:
 
 def fill_sums(fills: bytes) -> tuple[list[Sum], list[tuple[int, int]]]:
     """What was filled, in the form of :func:`open_sums`, and prices by instrument: of each the last one counts."""
-    table = np.frombuffer(fills, _FILL_DTYPE)
+    table = np.frombuffer(fills, FILL_DTYPE)
     is_order = table["kind"] == Kind.NEW
     if not is_order.all():
         table = table[is_order]

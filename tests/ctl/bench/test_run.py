@@ -16,13 +16,13 @@ from click.testing import CliRunner, Result
 from orderd.ctl.bench import run as bench_run
 from orderd.ctl.cli import main
 from tests.support.fake_orderd import FakeOrderd, Refusal
-from tests.support.processes import ROOT, Site, running_site, wait_until
+from tests.support.processes import ROOT, STEADY, Site, running_site, wait_until
 from tests.support.udp_proxy import UdpProxy
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with running_site(tmp_path_factory.mktemp("bench")) as running:
+    with running_site(tmp_path_factory.mktemp("bench"), orderd=STEADY) as running:
         yield running
 
 
@@ -116,29 +116,32 @@ def meanwhile(site: Site, *words: str, orders: int) -> Iterator[None]:
 
 def test_a_change_of_mode_is_in_the_next_second(site: Site) -> None:
     try:
-        with meanwhile(site, "MODE", "fire-and-forget", orders=350):
+        with meanwhile(site, "MODE", "fire-and-forget", orders=220):
             result, summary, seconds = bench(site.socket_path, "--rate", 200, "--duration", 2.4)
     finally:
         with site.client() as client:
             client.call("MODE", "sync")
     assert result.exit_code == 0, result.output
+    # Orders are not sent before they are due, so it comes in the second second; or, on a busy machine, later.
     assert (seconds[0]["mode"], seconds[0]["queued_share"]) == ("sync", 0.0)
-    assert (seconds[1]["mode"], seconds[-1]["mode"]) == ("fire-and-forget", "fire-and-forget")
-    assert seconds[1]["queued_share"] > 0
+    modes = [second["mode"] for second in seconds]
+    changed = modes.index("fire-and-forget")
+    assert set(modes[changed:]) == {"fire-and-forget"}
+    assert any(second["queued_share"] > 0 for second in seconds[changed : changed + 2])
     assert 0 < summary["queued"] < summary["acknowledged"] == summary["confirmed"] == 480
 
 
 def test_halted_trading_is_counted_and_cancels_go_on(site: Site) -> None:
     try:
-        with meanwhile(site, "TRADING", "HALTED", orders=200):
-            result, summary, seconds = bench(site.socket_path, "--rate", 1000, "--duration", 0.6)
+        with meanwhile(site, "TRADING", "HALTED", orders=20):
+            result, summary, seconds = bench(site.socket_path, "--rate", 1000, "--duration", 0.8)
         again, refused, _ = bench(site.socket_path, "--duration", 0.2)
     finally:
         with site.client() as client:
             client.call("TRADING", "ACTIVE")
     assert result.exit_code == 0, "all that was acknowledged is confirmed"
     assert summary["errors"].keys() == seconds[0]["errors"].keys() == {"HALTED"}
-    assert summary["acknowledged"] + summary["errors"]["HALTED"] == summary["sent"] == 600
+    assert summary["acknowledged"] + summary["errors"]["HALTED"] == summary["sent"] == 800
     assert "the last with: HALTED" in summary["notes"][0]
     assert nothing_is_left(site)
     # From the start it is no success.
