@@ -113,8 +113,13 @@ async def house(
         with trio.fail_after(10):
             async with trio.open_nursery() as nursery:
                 daemon = Daemon(
-                    made, journal, Roads(sock, no_channel), b"", host=Host(entropy=entropy),
-                    disk=disk or RealDisk(), notifier=notifier,
+                    made,
+                    journal,
+                    Roads(sock, no_channel),
+                    b"",
+                    host=Host(entropy=entropy),
+                    disk=disk or RealDisk(),
+                    notifier=notifier,
                 )
                 found = House(directory / "s", daemon, core, engine_socket, nursery)
                 if engine:

@@ -76,6 +76,11 @@ class Walk:
         self._is_at_first = False
         return Progress.FOUND, found
 
+    def advance(self, after: int) -> None:
+        """Somebody else has told what there is up to ``after``: what comes behind it must not be left out."""
+        self.after = after
+        self._is_at_first = False
+
     def skip_to(self, after: int) -> None:
         """Somebody else knows that there is nothing up to ``after``."""
         self.after = max(self.after, after)

@@ -124,7 +124,8 @@ class Subscriptions:
             return self._pushes.of([held.popleft() for _ in range(min(len(held), PAGE))]), True
         walk, log = subscription.walk, self._log
         if subscription.account is None and log.first_in_memory - 1 <= walk.after < log.last:
-            data, walk.after = self._pushes.behind(walk.after)
+            data, after = self._pushes.behind(walk.after)
+            walk.advance(after)
             return data, True
         progress, found = walk.step(ASKED_AT_ONCE)
         if progress is Progress.FOUND:

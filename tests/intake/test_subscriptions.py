@@ -185,6 +185,16 @@ def test_one_that_does_not_read_holds_little_and_later_gets_all() -> None:
     assert ids(pushed(client)) == [20_001]
 
 
+def test_one_that_began_with_the_first_and_falls_behind_misses_nothing_unsaid() -> None:
+    site = Site(site_settings(executions_kept=20))
+    trader, client = site.connect(), subscriber(site)
+    buy(trader, "first")
+    assert ids(pushed(client)) == [1]
+    # All at once: more than are kept.
+    trader.pairs("ORDER.BATCH", "B", batch(1, 30))
+    assert pushed(client) == [[b"exec-trimmed", b"12"]]
+
+
 def test_one_that_falls_behind_what_is_kept_is_told_so_last() -> None:
     site = Site(site_settings(executions_kept=1000, executions_in_memory=100))
     trader, client = site.connect(), subscriber(site)

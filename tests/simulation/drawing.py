@@ -37,6 +37,8 @@ class MachineFaults:
     """How long it is down."""
     quick_disk: float = 0.5
     """How many of its lives find the disk so quick that they commit in the loop."""
+    thread_mean_s: float = 0.0001
+    """What threads take, before and after what they do: a slow disk, for one."""
     disk_trouble: Trouble | None = None
     clock_jump_mean_s: float | None = None
     """How often its wall clock jumps."""
@@ -89,8 +91,8 @@ def machine_faults(rng: random.Random, *, synced: bool) -> MachineFaults:
     trouble = Trouble(
         sync=_chance(rng, 0.001, 0.02),
         write=_chance(rng, 0.001, 0.02),
-        read=_chance(rng, 0.001, 0.01, 0.3),
-        full=_chance(rng, 0.01, 0.3),
+        read=_chance(rng, 0.001, 0.03),
+        full=_chance(rng, 0.03, 0.6),
         short=_chance(rng, 0.02, 0.5),
         any_order=rng.random() < 0.5,
     )
@@ -102,6 +104,7 @@ def machine_faults(rng: random.Random, *, synced: bool) -> MachineFaults:
         dies_at_call=dies_at_call,
         pause_mean_s=_between(rng, 0.01, 1.0),
         quick_disk=rng.choice((0.0, 0.5, 1.0)),
+        thread_mean_s=_between(rng, 0.0003, 0.03) if rng.random() < 0.4 else 0.0001,
         disk_trouble=trouble if synced and rng.random() < 0.4 else None,
         clock_jump_mean_s=_between(rng, 0.2, 5.0) if rng.random() < 0.25 else None,
     )
@@ -124,11 +127,11 @@ def gateway_options(rng: random.Random) -> Options:
         "reply_timeout_ms": (0.4, (30, 100, 500, 2000)),
         "shutdown_timeout_ms": (0.3, (200, 1000, 5000)),
         "limits.orders_unconfirmed_max": (0.3, (70, 120, 300)),
-        "limits.orders_remembered_max": (0.15, (20, 60, 200)),
+        "limits.orders_remembered_max": (0.2, (5, 20, 60)),
         "limits.client_share_percent": (0.3, (1, 10, 100)),
         "limits.client_orders_per_second": (0.05, (20, 100)),
         "executions.kept": (0.15, (20, 100, 400)),
-        "executions.in_memory": (0.4, (1, 10, 50, 200)),
+        "executions.in_memory": (0.5, (1, 10, 50)),
         "journal.segment_bytes": (0.6, (16_384, 32_768, 65_536)),
         "journal.durability": (0.06, ("interval", "none")),
         "batch.orders_max": (0.4, (1, 2, 8)),

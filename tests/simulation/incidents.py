@@ -10,6 +10,7 @@
 Each puts things right afterwards, as the person would: the right disk comes back, and the daemon is started.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -157,9 +158,7 @@ class Incidents:
         keeper.excuse(first)
         # From now on: phase one may be over before one of both has heard that it is not the only one.
         world.ends_early = True
-        with trio.move_on_after(PATIENCE_S):
-            while first.alive and second.alive:
-                await trio.sleep(LOOK_S)
+        await self._until(lambda: not (first.alive and second.alive), PATIENCE_S)
         for process in (first, second):
             if process.failure is not None and not isinstance_all(process.failure, LinkError, JournalError):
                 raise Contradiction("copy", f"{process.name}: {describe(process.failure)}")
@@ -168,13 +167,12 @@ class Incidents:
 
     # --- what they have in common -------------------------------------------------------------------------------------
 
-    async def _until(self, condition: object) -> bool:
+    async def _until(self, condition: Callable[[], bool], patience_s: float = PROGRESS_S) -> bool:
         """Whether it came to that soon."""
-        assert callable(condition)
-        with trio.move_on_after(PROGRESS_S):
-            while not condition():
-                await trio.sleep(LOOK_S)
-            return True
+        for _ in range(round(patience_s / LOOK_S)):
+            if condition():
+                return True
+            await trio.sleep(LOOK_S)
         return False
 
     async def _ends(self, process: Process, error: type[BaseException], what: str) -> None:

@@ -32,6 +32,7 @@ class Keeper:
         self._rng = rng
         self._may_fail = may_fail
         self._resumed = trio.Event()
+        self._pause = trio.CancelScope()
         self._excused: list[Process] = []
         self._excused_errors: type[BaseException] = Halted
         self._excused_until = 0.0
@@ -46,7 +47,8 @@ class Keeper:
             assert process is not None
             await process.ended.wait()
             self._look(process)
-            await trio.sleep(min(self._rng.expovariate(1 / self.pause_mean_s), RESTART_MAX))
+            with trio.CancelScope() as self._pause:
+                await trio.sleep(min(self._rng.expovariate(1 / self.pause_mean_s), RESTART_MAX))
 
     def _look(self, process: Process) -> None:
         error = process.failure
@@ -72,6 +74,12 @@ class Keeper:
         """Go on."""
         self.paused = False
         self._resumed.set()
+
+    def hurry(self) -> None:
+        """Start it now, and soon from now on."""
+        self.pause_mean_s = 0.01
+        self._pause.cancel()
+        self.resume()
 
 
 async def strike(

@@ -22,6 +22,7 @@ import trio.testing
 
 T = TypeVar("T")
 
+
 class Killed(BaseException):
     """The process is dead. Nobody may handle it, as with KeyboardInterrupt."""
 
@@ -126,6 +127,8 @@ class Process:
     """Seam calls so far."""
     kill_at: int | None = None
     """The seam call that it dies at."""
+    thread_mean_s: float = 0.0001
+    """How long a thread takes before it does what it was called for, and after it, on average."""
     on_death: list[Callable[[], None]] = attrs.field(factory=list)
     """Called once when it is dead, however it came to that, the last one first: sockets close, locks go."""
     waits: dict[trio.lowlevel.Task, Bell] = attrs.field(factory=dict)
@@ -180,13 +183,13 @@ class Process:
     ) -> T:
         """As :func:`trio.to_thread.run_sync`, in virtual time: a while passes before the call and after it."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        await self.pause(self.rng.expovariate(1 / 0.0001))
+        await self.pause(self.rng.expovariate(1 / self.thread_mean_s))
         try:
             result = function(*args)
         except OSError:
-            await self.pause(self.rng.expovariate(1 / 0.0001))
+            await self.pause(self.rng.expovariate(1 / self.thread_mean_s))
             raise
-        await self.pause(self.rng.expovariate(1 / 0.0001))
+        await self.pause(self.rng.expovariate(1 / self.thread_mean_s))
         return result
 
     async def run(self, main: Callable[[], Awaitable[None]]) -> None:
@@ -194,7 +197,7 @@ class Process:
         try:
             with self._scope:
                 await main()
-        except BaseException as error:  # noqa: BLE001 - a process ends, the world does not
+        except BaseException as error:
             if not self.killed:
                 self.failure = error
             elif _is_ours(error):
@@ -211,10 +214,33 @@ def _is_ours(error: BaseException) -> bool:
     return isinstance(error, trio.Cancelled)
 
 
+def virtual_clock() -> trio.testing.MockClock:
+    """A clock that stands still, and jumps to the next deadline when all tasks wait.
+
+    Trio's own, which nobody may derive from, with what it asks of the real clock at each step left out.
+    """
+    clock: Any = trio.testing.MockClock(autojump_threshold=0)
+    now = 0.0
+
+    def jump() -> None:
+        nonlocal now
+        runner: Any = trio._core._run.GLOBAL_RUN_CONTEXT.runner
+        deadline = runner.deadlines.next_deadline()
+        if deadline == float("inf"):
+            raise RuntimeError("everything waits, and for nothing that will ever come")
+        now = max(now, deadline)
+
+    clock.current_time = lambda: now
+    clock.deadline_to_sleep_time = lambda deadline: 0.0 if deadline <= now else 1e9
+    clock._autojump = jump
+    made: trio.testing.MockClock = clock
+    return made
+
+
 def run(seed: int, main: Callable[[], Awaitable[T]]) -> T:
     """``main()`` in a loop whose clock is virtual and whose choices are those of ``seed``."""
     # Private names of trio, which has no public way to it; its own tests use them so.
     internals: Any = trio._core._run
     internals._ALLOW_DETERMINISTIC_SCHEDULING = True
     internals._r.seed(seed)
-    return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    return trio.run(main, clock=virtual_clock())

@@ -168,6 +168,8 @@ class Machine:
         self.endings: list[str] = []
         """How each of them ended: killed, stopped or failed."""
         self.clock_offset_ns = 0
+        self.thread_mean_s = 0.0001
+        """What threads of its processes take, before and after what they do."""
         self.quick_disk = 0.5
         """How often a commit looks so quick that the next ones are done in the loop."""
         self.arm: Callable[[Process], None] = lambda process: None
@@ -222,6 +224,7 @@ class Machine:
         is_beside = bool(name) or self.is_silent
         life = f"{name or self.name}#{self.lives}"
         process = self.ground.process(life)
+        process.thread_mean_s = self.thread_mean_s
         signals = Signals(process)
         if not name:
             self.process, self.signals = process, signals
@@ -404,9 +407,7 @@ class EngineHost(Machine):
 
         async def work() -> None:
             await child.pause(child.rng.expovariate(1 / 0.05))
-            made.append(
-                make_snapshot(directory, position.index, disk=disk, token=name, stopwatch=lambda: 0.0)
-            )
+            made.append(make_snapshot(directory, position.index, disk=disk, token=name, stopwatch=lambda: 0.0))
             await child.pause(child.rng.expovariate(1 / 0.01))
 
         def end_with_parent() -> None:

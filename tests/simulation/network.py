@@ -25,6 +25,8 @@ from tests.simulation.conditions import Direction, NetworkFaults, Weather
 from tests.simulation.kernel import Bell, Process, Timers, Trace
 
 REPLAY_S: Final = 4.0
+CROSSED: Final = 0.2
+"""Of what comes again: how many bring another one along, of any direction."""
 STRANGER: Final = "stranger:666"
 INBOX_MIN: Final = 64
 INBOX_MAX: Final = 1000
@@ -113,6 +115,12 @@ class Network:
             to = target if rng.random() < 0.7 else to
             self._note(of, to, old, "comes again")
             self._arrive_in(rng.uniform(0.0, REPLAY_S), of, to, old)
+            other = rng.choice(list(self._directions.values()))
+            if other.kept and rng.random() < CROSSED:
+                # What another host was sent, or what this one has sent itself.
+                astray = rng.choice(other.kept)[2]
+                self._note(source, target, astray, "goes astray")
+                self._arrive_in(rng.uniform(0.0, REPLAY_S), source, target, astray)
         if rng.random() < way.stranger:
             self._arrive_in(rng.uniform(0.0, 0.01), STRANGER, target, strange(datagram, rng))
         way.keep(rng, source, target, datagram)

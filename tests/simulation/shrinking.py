@@ -23,12 +23,10 @@ def shrink(seed: int) -> Shrunken:
     failure = _failure_of(seed, swarm)
     assert failure is not None, "it does not fail any more"
     left_out: list[str] = []
-    attempts = 0
-    for name in swarm.active:
-        attempts += 1
+    for name in swarm.active[:ATTEMPTS_MAX]:
         smaller = swarm.without(name)
         found = _failure_of(seed, smaller)
-        if found is not None and found.rule == failure.rule and attempts <= ATTEMPTS_MAX:
+        if found is not None and found.rule == failure.rule:
             swarm, failure = smaller, found
             left_out.append(name)
     commands = swarm.commands

@@ -45,7 +45,7 @@ INCIDENTS: Final = (
     "older_gateway_disk", "empty_gateway_disk", "older_engine_disk", "empty_engine_disk", "flipped_bit",
     "two_at_once", "copy_beside",
 )  # fmt: skip
-INCIDENT: Final = 0.05
+INCIDENT: Final = 0.07
 """How many seeds each one is in."""
 DIRECTORY: Final = "journal"
 

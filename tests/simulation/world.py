@@ -3,6 +3,7 @@
 :func:`run_seed` is a function of its arguments alone. What it finds wrong is a :class:`Failure`.
 """
 
+import contextlib
 import random
 import signal
 import traceback
@@ -11,6 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 import attrs
+import hiredis
 import structlog
 import trio
 
@@ -30,6 +32,7 @@ from tests.support.simulated_disk import SimulatedDisk
 HEAL_MAX_S: Final = 60.0
 """Virtual time that everything may take to be confirmed once nothing breaks any more."""
 STOP_MAX_S: Final = 30.0
+BOOK_MAX_S: Final = 5.0
 AUDIT_EVERY_S: Final = 1.0
 
 
@@ -66,7 +69,7 @@ def run_seed(seed: int, swarm: Swarm | None = None, *, trace_kept: int = 200) ->
         try:
             kernel.run(seed, world.run)
         except BaseException as error:
-            found = _first(error)
+            found = world.broken or _first(error)
             if isinstance(found, KeyboardInterrupt):
                 raise
             rule = found.rule if isinstance(found, Contradiction) else type(found).__name__
@@ -144,7 +147,8 @@ class World:
         limits = Limits.of_settings(gateway_settings, swarm.engine_settings())
         self.oracle = Oracle(limits, swarm.sites)
         self.ground = Ground(self.timers, self.trace, self.network, self.streams, self.oracle, nursery, self.seed)
-        self.engine = EngineHost(ENGINE, self.ground, SimulatedDisk(self.rng("engine disk").getrandbits(32)), self.rng("engine"))
+        disk = SimulatedDisk(self.rng("engine disk").getrandbits(32))
+        self.engine = EngineHost(ENGINE, self.ground, disk, self.rng("engine"))
         self.engine.settings = swarm.engine_settings()
         self.engine.clock_offset_ns = round(swarm.clock_offset_s * 1e9)
         for name in swarm.sites:
@@ -160,6 +164,12 @@ class World:
             self.auditors.append(Auditor(self.streams, name, self.oracle))
 
     @property
+    def broken(self) -> Contradiction | None:
+        """What the oracle found in the call of a daemon, whatever that made of it."""
+        oracle: Oracle | None = getattr(self, "oracle", None)
+        return oracle.broken if oracle is not None else None
+
+    @property
     def machines(self) -> list[Machine]:
         return [self.engine, *self.gateways]
 
@@ -173,10 +183,9 @@ class World:
             keeper = Keeper(machine, rng, partial(self._may_fail, machine))
             keeper.pause_mean_s = faults.pause_mean_s
             self.keepers[machine.name] = keeper
-            machine.arm = dies_at_calls(
-                machine, self.rng(f"{machine.name} calls"), faults.dies_at_call, faults.power
-            )
+            machine.arm = dies_at_calls(machine, self.rng(f"{machine.name} calls"), faults.dies_at_call, faults.power)
             machine.quick_disk = faults.quick_disk
+            machine.thread_mean_s = faults.thread_mean_s
             machine.disk.trouble = faults.disk_trouble
             nursery.start_soon(keeper.run)
             if faults.kill_mean_s is not None:
@@ -219,10 +228,8 @@ class World:
             await trio.sleep(rng.expovariate(1 / AUDIT_EVERY_S))
             if rng.random() < 0.3:
                 auditor.start_anew()
-            try:
+            with contextlib.suppress(NoAnswer):
                 await auditor.read(rng.randint(1, 50))
-            except NoAnswer:
-                pass
 
     # --- the phases ---------------------------------------------------------------------------------------------------
 
@@ -243,8 +250,7 @@ class World:
             if machine.process is not None:
                 machine.process.kill_at = None
             machine.disk.trouble = None
-            self.keepers[machine.name].pause_mean_s = 0.01
-            self.keepers[machine.name].resume()
+            self.keepers[machine.name].hurry()
         if self.engine.child is not None:
             self.engine.child.kill_at = None
         self.is_healed = True
@@ -272,24 +278,46 @@ class World:
                 continue
             desk = gateway.daemon.gateway.desk if gateway.daemon is not None else None
             idle = info["orders_queued"] == info["orders_unconfirmed"] == "0" and info["guards_withdrawing"] == "no"
+            idle = idle and info["transport_state"] != "ENGINE_DOWN"
+            idle = idle and self.oracle.settled(gateway.name) is not None
             quiet = quiet + 1 if idle and desk is not None and desk.is_settled else 0
         console.close()
 
     async def _judge(self) -> None:
         for gateway, auditor in zip(self.gateways, self.auditors, strict=True):
-            auditor.close()  # A connection of before may be broken.
-            await auditor.read_all()
-            auditor.start_anew()
-            await auditor.read_all()
-            console = Console(self.streams, gateway.name)
-            orders = await self._list_all(console)
-            positions = await console.ask("POSITIONS")
-            books = {i.symbol: await console.ask("BOOK", i.symbol, "DEPTH", 100) for i in gateway.settings.instrument}
-            info = fields_of(await console.ask("INFO"))
-            self.oracle.final(gateway.name, orders, positions, books, info)
-            console.close()
-            auditor.close()
+            while not await self._judge_one(gateway, auditor):
+                # An order expired meanwhile, or a day ended.
+                await self._until_quiet(gateway)
         self.oracle.verdict()
+
+    async def _judge_one(self, gateway: Gateway, auditor: Auditor) -> bool:
+        """Whether all that it shows is of one moment, so that it could be judged."""
+        settled = self.oracle.settled(gateway.name)
+        auditor.close()  # A connection of before may be broken.
+        await auditor.read_all()
+        auditor.start_anew()
+        await auditor.read_all()
+        console = Console(self.streams, gateway.name)
+        orders = await self._list_all(console)
+        positions = await console.ask("POSITIONS")
+        books = {i.symbol: await self._book_of(console, i.symbol) for i in gateway.settings.instrument}
+        info = fields_of(await console.ask("INFO"))
+        console.close()
+        auditor.close()
+        if settled is None or self.oracle.settled(gateway.name) != settled:
+            return False
+        self.oracle.final(gateway.name, orders, positions, books, info)
+        return True
+
+    async def _book_of(self, console: Console, symbol: str) -> Any:
+        """An engine that was started again while nothing was under way is found to have been by asking it."""
+        with trio.move_on_after(BOOK_MAX_S):
+            while True:
+                reply = await console.ask("BOOK", symbol, "DEPTH", 100)
+                if not (isinstance(reply, hiredis.ReplyError) and str(reply).startswith("UNAVAILABLE")):
+                    return reply
+                await trio.sleep(0.05)
+        return reply
 
     async def _list_all(self, console: Console) -> list[dict[str, str]]:
         found: list[dict[str, str]] = []

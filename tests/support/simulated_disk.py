@@ -225,8 +225,12 @@ class SimulatedDisk:
             if self._full_calls:
                 self._full_calls -= 1
                 self._fail(errno.ENOSPC)
-        elif name in {"fdatasync", "fsync_directory"}:
+        elif name == "fdatasync":
             if self.rng.random() < trouble.sync:
+                self._fail(errno.EIO)
+        elif name == "fsync_directory":
+            # There are few of these.
+            if self.rng.random() < 5 * trouble.sync:
                 self._fail(errno.EIO)
         elif name in {"open", "pread"} and self.rng.random() < trouble.read:
             self._fail(errno.EIO)

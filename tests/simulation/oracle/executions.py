@@ -113,10 +113,12 @@ class ExecutionsTold:
         ids = [exec_id for exec_id, _ in found]
         if after is None:
             after = ids[0] - 1 if ids else None
-            if after is not None and after < command.mark:
-                raise Contradiction("executions", f"{what} with {ids}; {command.mark} were there before it was said")
-        elif not ids and after < command.mark:
-            self._check_none(after, command.mark, account, what)
+            if after is not None and after < command.executions:
+                raise Contradiction(
+                    "executions", f"{what} with {ids}; {command.executions} were there before it was said"
+                )
+        elif not ids and after < command.executions:
+            self._check_none(after, command.executions, account, what)
         if ids and after is not None:
             self._check_gapless(ids, after, account, what)
 
@@ -131,10 +133,10 @@ class ExecutionsTold:
         begin = after + 1
         if after == 0 and ids[0] > 1:
             begin = self._first_kept()
-            if account is None:
-                if ids[0] > begin:
-                    raise Contradiction("executions", f"{what} from {ids[0]} on; those from {begin} on are kept")
-                begin = ids[0]
+            if account is None and ids[0] > begin:
+                raise Contradiction("executions", f"{what} from {ids[0]} on; those from {begin} on are kept")
+            # When it looked, more may have been kept than now.
+            begin = min(begin, ids[0])
         wanted = range(begin, ids[-1] + 1)
         expected = [i for i in wanted if account is None or self.account_of(i) == account]
         if ids != expected:
@@ -160,7 +162,7 @@ class ExecutionsTold:
         connection.subscribed = True
         # 0 is from the first that is kept, $ from some point on: the first push shows it.
         connection.stream = int(said.target) if said.target.isdigit() and said.target != b"0" else None
-        connection.stream_from = command.mark if said.target == b"$" else 0
+        connection.stream_from = command.executions if said.target == b"$" else 0
         account = said.options.get(b"ACCOUNT")
         connection.stream_account = account.decode() if account is not None else None
 

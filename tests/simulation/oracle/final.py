@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import hiredis
+
 from tests.simulation.oracle.applied import Engine
 from tests.simulation.oracle.errors import Contradiction
 from tests.simulation.oracle.market import BY_ID, Market
@@ -101,6 +103,8 @@ def check_books(site: Site, books: dict[str, Any], engine: Engine) -> None:
         if market.symbol not in books:
             continue
         found = books[market.symbol]
+        if isinstance(found, hiredis.ReplyError):
+            raise Contradiction("final", f"{site.name}: BOOK {market.symbol} is answered -{found} in the end")
         values = found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
         wanted = [levels_of(market, side, 1000) for side in engine.depth(market.id)]
         if [values[b"bids"], values[b"asks"]] != wanted:

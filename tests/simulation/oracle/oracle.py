@@ -4,7 +4,8 @@ Each method is told of something that has just happened; ``site`` is the name of
 seconds. What cannot be is a :class:`~tests.simulation.oracle.errors.Contradiction`, as soon as it can be known.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from tests.simulation.oracle import final
@@ -39,6 +40,8 @@ class Oracle:
         self._engine_life = 0
         self._audited: dict[str, int] = {}
         self._is_over = False
+        self.broken: Contradiction | None = None
+        """The first rule that was broken, as a daemon in whose call that was seen may have swallowed it."""
         self.told_total = 0
 
     # --- clients ------------------------------------------------------------------------------------------------------
@@ -52,10 +55,8 @@ class Oracle:
         self.tick += 1
         place = self.sites[site]
         command = place.talk.sent(connection, number, words, self.tick, now)
-        command.mark = place.executions
-        if command.parts:
-            for part in command.parts:
-                part.mark = command.mark
+        for one in (command, *(command.parts or ())):
+            one.executions, one.rows = place.sure_executions, place.sure_rows
         self._books.asked(command)
 
     def sent_whole(self, site: str, connection: int, number: int) -> None:
@@ -66,6 +67,8 @@ class Oracle:
         """A command was answered."""
         self.tick += 1
         self.told_total += 1
+        if self.broken is not None:
+            raise self.broken
         command = self._connection(site, connection).said[number]
         self._replies[site].take(command, reply, self.tick, now)
         self._books.answered(site, command, reply, now)
@@ -104,7 +107,7 @@ class Oracle:
         if who != ENGINE:
             site = self.sites[who]
             site.life += 1
-            site.is_up, site.sigterm_at = True, None
+            site.is_up = True
 
     def daemon_ended(self, who: str, how: str, error: BaseException | None, now: float) -> None:
         """``how`` is killed, stopped or failed."""
@@ -113,11 +116,14 @@ class Oracle:
         self.tick += 1
         site = self.sites[who]
         site.is_up = False
-        if how == "stopped" and site.sigterm_at is not None and now - site.sigterm_at < site.limits.close_s:
+        site.ends[site.life] = how
+        asked_at = site.sigterms.get(site.life)
+        if how == "stopped" and asked_at is not None and now - asked_at < site.limits.close_s:
             site.ended_well[site.life] = None
-        if how == "stopped" and site.excuses:
-            raise Contradiction("unknown", site.excuses[0])
-        site.excuses.clear()
+        excuse = site.excuses.pop(site.life, None)
+        if excuse is not None:
+            with self._noting():
+                site.excuse(site.life, excuse)
         self._go_back(site)
 
     def _go_back(self, site: Site) -> None:
@@ -130,21 +136,34 @@ class Oracle:
         """It is asked to end."""
         if who != ENGINE and self.sites[who].is_up:
             site = self.sites[who]
-            site.sigterm_at = now if site.sigterm_at is None else site.sigterm_at
+            site.sigterms.setdefault(site.life, now)
 
     def committed(self, who: str, entries: list[Entry], now: float) -> None:
         """A commit has returned."""
         self.tick += 1
-        fresh = self._journals[who].committed(entries)
-        if who == ENGINE:
-            self.engine.take(fresh, self.tick, now)
-            self._books.changed()
-        else:
-            self.sites[who].take(fresh, self.tick, now)
+        with self._noting():
+            fresh = self._journals[who].committed(entries)
+            if who == ENGINE:
+                self.engine.take(fresh, self.tick, now)
+                self._books.changed()
+            else:
+                self.sites[who].take(fresh, self.tick, now)
 
     def replayed(self, who: str, first: int, entries: list[Entry], now: float) -> None:
         """A start has read these back, ``first`` lie before them."""
-        self._journals[who].replayed(first, entries, now)
+        with self._noting():
+            self._journals[who].replayed(first, entries, now)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Once a rule is broken, that is all there is to say."""
+        if self.broken is not None:
+            raise self.broken
+        try:
+            yield
+        except Contradiction as error:
+            self.broken = error
+            raise
 
     def allow(self, what: str, site: str) -> None:
         """What loosens rules: ``fork`` (a copy of its disk ran beside), ``loss`` (its last commits are gone)."""
@@ -170,16 +189,21 @@ class Oracle:
         if before is not None:
             self._audited[site] = max(self._audited.get(site, 0), before)
 
+    def settled(self, site: str) -> int | None:
+        """How many reports there are for it, if all of them are in its journal; None while some are on their way."""
+        place = self.sites[site]
+        return len(place.reports) if place.journaled == len(place.reports) or place.is_loose else None
+
     def final(
         self, site: str, orders: list[dict[str, str]], positions: Any, books: dict[str, Any], info: dict[str, str]
     ) -> None:
-        """What a daemon shows when nothing is under way."""
+        """What a daemon shows when nothing is under way, with :meth:`settled` before and after."""
         place = self.sites[site]
         if place.is_loose:
             return
         final.check_applied(place, self.engine)
-        if place.excuses:
-            raise Contradiction("unknown", place.excuses[0])
+        for text in place.excuses.values():
+            raise Contradiction("unknown", text)
         final.check_orders(place, orders)
         final.check_positions(place, positions)
         final.check_books(place, books, self.engine)
@@ -193,6 +217,8 @@ class Oracle:
 
     def verdict(self) -> None:
         """After all else: what concerns all of them together."""
+        if self.broken is not None:
+            raise self.broken
         for site in self.sites.values():
             if site.rows and not site.is_loose and not self._is_over:
                 raise Contradiction("final", f"nobody has seen the end of {site.name}")

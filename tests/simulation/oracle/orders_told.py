@@ -63,7 +63,7 @@ class OrdersTold:
         what = f"{self._site.name}: {command} was answered {pairs} at {now:.6f}"
         status, reason = pairs.get("status", ""), pairs.get("reason", "")
         if status == "UNKNOWN":
-            self.check_unknown(command, reason, what, now)
+            self.check_unknown(command, reason, int(pairs.get("order_id", 0)), what, now)
         if reason == "FORGOTTEN" and "cl_ord_id" not in pairs:
             if self._site.limits.remembered_max == UNBOUNDED:
                 raise Contradiction("forgotten", f"{what}; nothing is ever forgotten here")
@@ -78,6 +78,8 @@ class OrdersTold:
             raise Contradiction("state", f"{what}; order {row} may be {shown_states(row, floor)}{late}")
         self._check_path(row, pairs, command, what)
         row.note_known(tick, found)
+        if status != "UNKNOWN":
+            self._site.sure_rows = max(self._site.sure_rows, row.order_id)
         return None if status in ("UNKNOWN", "QUEUED") else row
 
     def _row(self, pairs: Pairs, what: str) -> Row | None:
@@ -139,21 +141,22 @@ class OrdersTold:
         if path == "none" and pairs["status"] not in ("QUEUED", "UNKNOWN"):
             raise Contradiction("path", f"{what}; something has confirmed it")
 
-    def check_unknown(self, command: Command, reason: str, what: str, now: float) -> None:
+    def check_unknown(self, command: Command, reason: str, order_id: int, what: str, now: float) -> None:
         site = self._site
         if reason not in UNKNOWN_REASONS:
             raise Contradiction("unknown", f"{what}, for no reason that exists")
-        if reason == "NOT_SENT" and (row := self._applied_before(command)) is not None:
+        if reason == "NOT_SENT" and (row := self._applied_before(command, order_id)) is not None:
             raise Contradiction("unknown", f"{what}; the engine had {row} before it was asked")
         timely = now - command.at >= site.limits.reply_timeout_s - SLACK_S or reason == "FORGOTTEN"
-        if not timely and site.sigterm_at is None:
-            # Only a journal that has failed explains it: then the daemon ends.
-            site.excuses.append(f"{what}, and nothing had ended its patience")
+        if not timely:
+            site.excuse(command.connection.life, f"{what}, and nothing had ended its patience")
 
-    def _applied_before(self, command: Command) -> Row | None:
-        """The order or request of this command, if the engine had it before the command was said."""
+    def _applied_before(self, command: Command, order_id: int) -> Row | None:
+        """The order, or request, that the reply is about, if the engine had it before the command was said."""
         origin = command.origin
-        row = self._site.rows_at(origin.rows[-1]) if origin is not None and origin.rows else None
+        if command.said.name != b"ORDER.NEW":
+            order_id = origin.rows[0] if origin is not None and len(origin.rows) == 1 else 0
+        row = self._site.rows_at(order_id)
         return row if row is not None and 0 < row.applied_tick < command.tick else None
 
 

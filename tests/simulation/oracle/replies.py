@@ -6,7 +6,7 @@ import hiredis
 
 from tests.simulation.oracle.errors import Contradiction
 from tests.simulation.oracle.executions import ExecutionsTold
-from tests.simulation.oracle.orders_told import OrdersTold, Pairs, pairs_of
+from tests.simulation.oracle.orders_told import SLACK_S, OrdersTold, Pairs, pairs_of
 from tests.simulation.oracle.rows import NAMES_BY_REASON, UNKNOWN_ORDER, Batch, Row
 from tests.simulation.oracle.said import CANCEL, NEW
 from tests.simulation.oracle.site import Site
@@ -166,9 +166,9 @@ class Replies:
         if status == "QUEUED" and waits:
             raise Contradiction("mode", f"{what}, and was to be confirmed first")
         request = self._request_row(command)
-        least, reasons = 0, tuple[str, ...](("TOO_LATE",))
-        if request is not None and request.rejected and request.rejected != UNKNOWN_ORDER:
-            reasons = ("TOO_LATE", NAMES_BY_REASON[request.rejected])
+        least = 0
+        candidates = [request] if request is not None else self._rows_of(command)
+        reasons = ("TOO_LATE", *(NAMES_BY_REASON[row.rejected] for row in candidates if row.rejected))
         if request is not None and waits and status not in ("UNKNOWN", "QUEUED"):
             if request.confirmed < 0:
                 raise Contradiction("early", f"{what}; the engine has not committed {request}")
@@ -180,7 +180,7 @@ class Replies:
         if row is not None and reason == "TOO_LATE" and status not in ("FILLED", "CANCELED", "REJECTED", "EXPIRED"):
             raise Contradiction("too late", f"{what}, and it is not done")
         origin = command.origin
-        if status != "UNKNOWN" and reason != "TOO_LATE" and origin is not None and not self._was_taken(command):
+        if status != "UNKNOWN" and reason != "TOO_LATE" and origin is not None and not self._rows_of(command):
             raise Contradiction("durable", f"{what}, and no such request is in the journal")
         if status not in ("UNKNOWN", "QUEUED") and request is not None and waits and request.rejected:
             wanted = "TOO_LATE" if request.rejected == UNKNOWN_ORDER else NAMES_BY_REASON[request.rejected]
@@ -198,17 +198,17 @@ class Replies:
             return None
         return self._site.rows[origin.rows[0] - 1]
 
-    def _was_taken(self, command: Command) -> bool:
+    def _rows_of(self, command: Command) -> list[Row]:
+        """The records that say the same, perhaps by another id of the order: its own, or that of a request."""
         origin, said = command.origin, command.said
-        assert origin is not None and said.key is not None, "asked of those that have one"
-        if origin.rows:
-            return True
-        # It may have been said by the id of a request, or of the order itself.
+        if origin is None or said.key is None:
+            return []
         name = self._named(said.target)
         ids = [name.name, *self._site.aliases.get(name.name, ())] if name is not None else []
         kind, request_id, _, *values = said.key
-        keys = [(kind, request_id, one, *values) for one in ids]
-        return any(other is not None and other.rows for other in map(self._site.talk.origins.get, keys))
+        keys = [said.key, *((kind, request_id, one, *values) for one in ids if one != said.target)]
+        found = [other for key in keys if (other := self._site.talk.origins.get(key)) is not None]
+        return [self._site.rows[order_id - 1] for other in found for order_id in other.rows]
 
     def _status(self, command: Command, reply: Any, tick: int, now: float) -> None:
         pairs = pairs_of(reply)
@@ -240,14 +240,13 @@ class Replies:
     def _listed_at_least(self, command: Command, after: int) -> list[int]:
         """The orders that must be in it, if there is room."""
         options, rows = command.said.options, self._site.rows
-        if command.said.target != b"ALL" or self._site.may_forget(1):
+        if command.said.target != b"ALL" or self._site.is_loose or len(rows) > self._site.limits.remembered_max:
             return []
         symbol, account = options.get(b"SYMBOL"), options.get(b"ACCOUNT")
         return [
             row.order_id
-            for row in rows[after:]
+            for row in rows[after : command.rows]
             if row.kind == NEW
-            and row.committed_tick <= command.tick
             and (symbol is None or row.market.symbol.encode() == symbol)
             and (account is None or row.fields[4] == int(account))
         ]
@@ -260,8 +259,8 @@ class Replies:
         status, waits = pairs["status"], self._says_confirmed(command)
         if status == "UNKNOWN":
             # There is no reason with it, so only time, an end or a failed journal can be.
-            if now - command.at < site.limits.reply_timeout_s - 0.0005 and site.sigterm_at is None:
-                site.excuses.append(f"{what}, and nothing had ended its patience")
+            if now - command.at < site.limits.reply_timeout_s - SLACK_S:
+                site.excuse(command.connection.life, f"{what}, and nothing had ended its patience")
             return
         batch = site.batches.get(command.said.target)
         if batch is None or batch.records != command.words[2]:
@@ -289,7 +288,7 @@ class Replies:
         pairs, site, origin = pairs_of(reply), self._site, command.origin
         what = f"{site.name}: {command} was answered {pairs} at {now:.6f}"
         if pairs.get("status") == "UNKNOWN":
-            self._orders.check_unknown(command, pairs["reason"], what, now)
+            self._orders.check_unknown(command, pairs["reason"], 0, what, now)
             return
         rows = [site.rows[order_id - 1] for order_id in origin.rows] if origin is not None else []
         counts = [row.cancelled for row in rows if row.confirmed >= 0]

@@ -67,6 +67,8 @@ class Row:
     done: bool = False
     heard: int = 0
     """How many records there were, at most, when orderd heard that it was done."""
+    withdrawn: int = 0
+    """Order id of the cancel by which orderd has withdrawn it, for a client that is gone."""
     rejected: int = 0
     """Reason for which the engine refused a cancel or replace."""
     cancelled: int = 0

@@ -12,6 +12,7 @@ from tests.simulation.oracle.errors import Contradiction
 from tests.simulation.oracle.journals import JournalHistory
 from tests.simulation.oracle.limits import SiteLimits
 from tests.simulation.oracle.records import (
+    ACCOUNT_TRADING,
     AGED,
     GUARD_END,
     GUARDED,
@@ -21,6 +22,7 @@ from tests.simulation.oracle.records import (
     RESERVE,
     START,
     TEXT_NUMBER,
+    TRADING,
     Entry,
     Group,
     group_of,
@@ -34,6 +36,7 @@ from tests.simulation.oracle.talk import Command, Origin, Talk
 
 REASONS_HIDDEN: Final = (10, 12)
 """Of these reports clients see no execution: MASS_CANCELED, EXTENDED."""
+HALTED: Final = 2
 PATHS: Final = ("none", "udp", "grpc")
 
 
@@ -76,18 +79,31 @@ class Site:
     is_up: bool = False
     ended_well: dict[int, None] = attrs.field(factory=dict)
     """Lives that a SIGTERM has ended, in so short a time that no client was cut off."""
-    sigterm_at: float | None = None
-    excuses: list[str] = attrs.field(factory=list)
-    """What only the end of this life, not in order, can explain."""
+    sigterms: dict[int, float] = attrs.field(factory=dict)
+    """When each life was asked to end, of those that were."""
+    ends: dict[int, str] = attrs.field(factory=dict)
+    """How each life ended."""
+    excuses: dict[int, str] = attrs.field(factory=dict)
+    """By life: what only its end, not in order, can explain."""
     is_loose: bool = False
     """What it lost is known; what its clients were told of that cannot be held against it."""
     commits: int = 0
+    halted: dict[int | None, bool] = attrs.field(factory=dict)
+    """By account, None for all: whether trading has been halted since a commit before the last one."""
+    halts: dict[int | None, bool] = attrs.field(factory=dict)
+    """The same with what the last commit said."""
+    sure_rows: int = 0
+    """Records that orderd knows to be durable, and shows."""
+    sure_executions: int = 0
 
     # --- its journal --------------------------------------------------------------------------------------------------
 
     def take(self, entries: list[Entry], tick: int, now: float) -> None:
         """These are durable now."""
         self.commits += 1
+        # One commit at a time: orderd has taken notice of the last one, and perhaps not of this one yet.
+        self.sure_rows, self.sure_executions = max(self.sure_rows, len(self.rows)), self.executions
+        self.halted |= self.halts
         for kind, payload in entries:
             if kind in (ORDERS, AGED, GUARDED):
                 self._take_group(group_of(kind, payload), tick, now)
@@ -95,8 +111,13 @@ class Site:
                 self._take_reports(payload, tick, now)
             elif kind == START:
                 self._take_start(payload, now)
+            elif kind in (TRADING, ACCOUNT_TRADING):
+                account = int.from_bytes(payload[1:3], "little") if kind == ACCOUNT_TRADING else None
+                self.halts[account] = payload[0] == HALTED
+                if not self.halts[account]:
+                    self.halted[account] = False
             elif kind == RESERVE:
-                (after,) = (int.from_bytes(payload, "little"),)
+                after = int.from_bytes(payload, "little")
                 if after < self.reserved:
                     raise Contradiction("reserve", f"{self.name}: numbers up to {after} after those to {self.reserved}")
                 self.reserved = after
@@ -121,6 +142,7 @@ class Site:
         if epoch <= self.epoch:
             raise Contradiction("epoch", f"{self.name} starts at {now:.6f} with epoch {epoch} after {self.epoch}")
         self.epoch = self.nonces[nonce] = epoch
+        self.sure_rows, self.sure_executions = len(self.rows), self.executions
 
     def _take_reports(self, payload: bytes, tick: int, now: float) -> None:
         first, path, found = reports_of(payload)
@@ -146,6 +168,14 @@ class Site:
                 if state == 1:
                     row.path = PATHS[path]
         self.journaled += len(found)
+
+    def excuse(self, life: int, text: str) -> None:
+        """Only a failure explains what was told: then that life ends by it, or by a kill before it could."""
+        if life in self.sigterms or self.ends.get(life) in ("failed", "killed"):
+            return
+        if life in self.ends:
+            raise Contradiction("unknown", text)
+        self.excuses.setdefault(life, text)
 
     # --- groups of records --------------------------------------------------------------------------------------------
 
@@ -209,6 +239,8 @@ class Site:
         if row.name in self.requests and not self.may_forget(self.requests[row.name].order_id):
             raise Contradiction("twice", f"{what} has the id of request {self.requests[row.name].order_id}")
         self.names[row.name] = row
+        if self.halted.get(None) or self.halted.get(account if row.batch is None else None):
+            raise Contradiction("halted", f"{what} although trading was halted by a commit before the last one")
         if row.batch is not None:
             return
         content = (price, lots, instrument, account, flags, row.extensions)
@@ -248,19 +280,32 @@ class Site:
             assert row.target is not None, "checked above"
             self.aliases.setdefault(row.target.name, []).append(request_id)
         found = [origin for key in keys if (origin := self.talk.origins.get(key)) is not None]
-        spare = int(self._is_withdrawal(row))
         possible = sum(origin.possible for origin in found)
         taken = sum(len(origin.rows) for origin in found)
-        if not possible and not spare:
-            raise Contradiction("invented", f"{what} is none that a client has said")
-        if taken >= possible + spare:
+        if taken >= possible:
+            self._take_withdrawal(row, possible, what)
+            return
+        left = max(found, key=lambda origin: origin.possible - len(origin.rows))
+        left.rows.append(row.order_id)
+        is_plain = len(found) == 1 and not self._may_be_withdrawn(row)
+        if is_plain and left.sole is not None and len(left.rows) == 1:
+            self._in_order(left.sole, row.order_id, what)
+
+    def _may_be_withdrawn(self, row: Row) -> bool:
+        """Whether orderd may have said it for a client that is gone."""
+        target = row.target
+        return row.kind == CANCEL and not row.request_id and target is not None and bool(target.guard)
+
+    def _take_withdrawal(self, row: Row, possible: int, what: str) -> None:
+        """No client has said it, or not that often."""
+        if not self._may_be_withdrawn(row):
+            if not possible:
+                raise Contradiction("invented", f"{what} is none that a client has said")
             raise Contradiction("twice", f"{what} comes once more than the {possible} times that it may have been said")
-        if len(found) == 1:
-            found[0].rows.append(row.order_id)
-            if not spare and found[0].sole is not None and len(found[0].rows) == 1:
-                self._in_order(found[0].sole, row.order_id, what)
-        elif found:
-            max(found, key=lambda origin: origin.possible - len(origin.rows)).rows.append(row.order_id)
+        assert row.target is not None, "asked above"
+        if row.target.withdrawn:
+            raise Contradiction("twice", f"{what} withdraws what was withdrawn by {row.target.withdrawn}")
+        row.target.withdrawn = row.order_id
 
     def _keys_of(self, row: Row) -> list[Key]:
         """Under which a client may have said it: by the order's id, or by that of a request about it."""
@@ -273,11 +318,6 @@ class Site:
             return [request_key(kind, said, one) for one in ids]
         values = market.quantity_value(lots), market.price_value(price)
         return [request_key(kind, said, one, *values) for one in ids]
-
-    def _is_withdrawal(self, row: Row) -> bool:
-        """Whether orderd may have said it for a client that is gone."""
-        target = row.target
-        return row.kind == CANCEL and not row.request_id and target is not None and bool(target.guard)
 
     def _attribute(self, origin: Origin, first: int, what: str) -> None:
         """This was journaled of these equal commands."""
@@ -303,17 +343,21 @@ class Site:
 
     def may_forget_batch(self, batch: Batch) -> bool:
         """The same of a batch's id, which goes although some of its orders may still be open."""
-        return self.is_loose or len(self.rows) - batch.end + 1 >= self.limits.remembered_max
+        return self.is_loose or self._are_behind(batch.end - 1)
 
     def may_forget(self, order_id: int) -> bool:
         """Whether orderd may have forgotten that record, so that its id counts as new."""
         if self.is_loose:
             return True
-        row, most = self.rows[order_id - 1], self.limits.remembered_max
-        if not row.done or len(self.rows) <= most:
+        return self.rows[order_id - 1].done and self._are_behind(order_id)
+
+    def _are_behind(self, order_id: int) -> bool:
+        """Whether so many are behind it as orderd remembers, or were done when it was there, as far as orderd heard."""
+        most = self.limits.remembered_max
+        if len(self.rows) <= most:
             return False
-        # Those that stay are behind it, or orderd heard that they were done when it was there.
-        return sum(other.order_id > order_id or other.heard >= order_id for other in self.rows) >= most
+        later = [one for one in self.rows if one.order_id > order_id or one.heard >= order_id]
+        return len(later) + sum(one.done and not one.heard and one.order_id <= order_id for one in self.rows) >= most
 
 
 def void_of(record: bytes) -> bytes:

@@ -89,8 +89,10 @@ class Command:
     must_guard: bool = False
     reply: Any = None
     told_at: float = 0.0
-    mark: int = 0
-    """What there was when it was said: executions that were durable."""
+    executions: int = 0
+    """Those that were durable, as orderd knew, when it was said."""
+    rows: int = 0
+    """The records likewise."""
     commit: int = -1
     """Of EXEC: the commit that holds what it did."""
 
