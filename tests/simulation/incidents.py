@@ -61,12 +61,14 @@ class Incidents:
         if not await self._until(lambda: _confirmed(gateway) > known):
             return
         # Clients do not come before a person has seen it start well.
-        async with _Aside(self._world, gateway) as aside:
-            gateway.disk.restore(image)
-            process = aside.start()
-            await self._ends(process, LinkError, "an older disk under orderd")
-        # What the older disk began has used epochs up; each further start gets one nearer to a new one.
-        self._world.keepers[gateway.name].excuse_errors(LinkError, EPOCHS_S)
+        try:
+            async with _Aside(self._world, gateway) as aside:
+                gateway.disk.restore(image)
+                process = aside.start()
+                await self._ends(process, LinkError, "an older disk under orderd")
+        finally:
+            # What the older disk began has used epochs up; each further start gets one nearer to a new one.
+            self._world.keepers[gateway.name].excuse_errors(LinkError, EPOCHS_S)
 
     async def _empty_gateway_disk(self) -> None:
         gateway = self._gateway
@@ -117,7 +119,7 @@ class Incidents:
         if machine.last_commit_at is None:
             return
         async with _Aside(self._world, machine) as aside:
-            before = machine.last_commit_at
+            aside.written_up_to = machine.last_commit_at
             place = machine.disk.flip(self._rng, DIRECTORY, machine.last_commit_at)
             self._world.trace.add(f"{trio.current_time():.6f} bit flips at {place}")
             aside.is_silent = False
@@ -126,8 +128,6 @@ class Incidents:
                 await process.ended.wait()
             if process.failure is not None and not isinstance_all(process.failure, JournalError):
                 raise Contradiction("damage", f"{process.name}: {describe(process.failure)}")
-            # A daemon that came up goes on with that disk.
-            aside.keeps_disk = process.alive or machine.last_commit_at != before
 
     async def _two_at_once(self) -> None:
         machine = self._rng.choice(self._world.machines)
@@ -149,11 +149,17 @@ class Incidents:
         if not await self._until(lambda: _confirmed(gateway) > 1):
             return
         keeper.pause()
+        if self._rng.random() < 0.5:
+            # Then both begin the same start: one epoch, and two nonces.
+            gateway.kill(power=False)
         twin = Gateway(gateway.name, gateway.ground, type(gateway.disk).holding({}), world.rng("twin"))
         twin.disk.restore(gateway.disk.snapshot())
         twin.settings = twin.file = gateway.settings
         twin.is_silent = True
-        first, second = gateway.process, twin.start(f"{gateway.name}-copy")
+        # What it says is in no journal that anybody sees: cancels for clients that are gone, for one.
+        world.oracle.allow("fork", gateway.name)
+        first = gateway.process if gateway.is_up else gateway.start()
+        second = twin.start(f"{gateway.name}-copy")
         assert first is not None
         keeper.excuse(first)
         # From now on: phase one may be over before one of both has heard that it is not the only one.
@@ -162,7 +168,6 @@ class Incidents:
         for process in (first, second):
             if process.failure is not None and not isinstance_all(process.failure, LinkError, JournalError):
                 raise Contradiction("copy", f"{process.name}: {describe(process.failure)}")
-        world.oracle.allow("fork", gateway.name)
         world.end_early()
 
     # --- what they have in common -------------------------------------------------------------------------------------
@@ -194,8 +199,8 @@ class _Aside:
     machine: Machine
     is_silent: bool = True
     """Whether what its journal does is nobody's business."""
-    keeps_disk: bool = False
-    """Whether it goes on as it is."""
+    written_up_to: tuple[int, int] | None = None
+    """Where its last commit was, if a daemon that comes up with what it finds may go on with it."""
     right: dict[str, bytes] = attrs.field(factory=dict)
 
     async def __aenter__(self) -> "_Aside":
@@ -212,7 +217,10 @@ class _Aside:
         return process
 
     async def __aexit__(self, *_: object) -> None:
-        if not self.keeps_disk:
+        goes_on = self.written_up_to is not None and (
+            self.machine.is_up or self.machine.last_commit_at != self.written_up_to
+        )
+        if not goes_on:
             self.machine.kill(power=False)
             self.machine.disk.restore(self.right)
         self.machine.is_silent = False

@@ -329,6 +329,18 @@ def test_numbers_and_epochs_only_grow(story: Story) -> None:
         Story().engine([EpochInput(SESSION, NONCE + 1, 1).encode()])
 
 
+def test_each_life_journals_its_start_first(story: Story) -> None:
+    story.oracle.daemon_started("a", story.now)
+    with broken("epoch"):
+        story.gateway([entries.Reserve(5).encode()])
+    engine = Story()
+    engine.oracle.daemon_started("engine", engine.now)
+    with broken("boot"):
+        engine.engine([EpochInput(SESSION, NONCE, 1).encode()])
+    with broken("boot"):
+        Story().engine([Boot(1).encode()])
+
+
 def test_the_engine_executes_what_is_durable_once_and_in_order(story: Story) -> None:
     story.place(b"t1", BUY, b"1.00")
     story.execute()

@@ -201,7 +201,7 @@ class World:
 
     def _may_fail(self, machine: Machine, error: BaseException) -> bool:
         """Whether its disk has been told to fail in this life."""
-        return not self.is_healed and machine.disk.troubled and _is_of_disk(error)
+        return machine.disk.troubled and _is_of_disk(error)
 
     async def _turn_clock(self, machine: Machine, mean_s: float) -> None:
         rng = self.rng(f"{machine.name} clock")

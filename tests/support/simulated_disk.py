@@ -163,6 +163,9 @@ class SimulatedDisk:
         """
         paths = [path for path in self.names if path.startswith(f"{directory}/")]
         rng.shuffle(paths)
+        if rng.random() < 0.4:
+            # There are more segments, and most of what is in them is behind a snapshot.
+            paths.sort(key=lambda path: not path.endswith(".snapshot"))
         for path in paths:
             if not path.endswith((".segment", ".snapshot")):
                 continue

@@ -59,6 +59,8 @@ class Engine:
     time_ns: int = 0
     records: int = 0
     boots: int = 0
+    is_booted: bool = False
+    """Whether this life of it has said which boot it is."""
 
     def take(self, entries: list[Entry], tick: int, now: float) -> None:
         """These are durable now."""
@@ -84,6 +86,7 @@ class Engine:
                 self.book.rules[entry.instrument] = rules.halted, rules.low, rules.high
             else:
                 self.boots += 1
+                self.is_booted = True
                 if entry.boot != self.boots:
                     raise Contradiction("boot", f"the engine starts as boot {entry.boot}, this is its {self.boots}.")
         for session in self.sessions.values():
@@ -102,6 +105,8 @@ class Engine:
         return session
 
     def _epoch(self, entry: EpochInput, now: float) -> None:
+        if not self.is_booted:
+            raise Contradiction("boot", f"the engine opens a session at {now:.6f}, and has not journaled its start")
         site = next((one for one in self.sites.values() if entry.nonce in one.nonces), None)
         session = self.sessions.get(entry.session)
         what = f"the engine opens session {entry.session:016x} at {now:.6f} with epoch {entry.epoch}"
@@ -160,13 +165,16 @@ class Engine:
             return
         what = f"the engine executes {session} {sequence} at {now:.6f}: {shown_record(record)}"
         row = site.rows_at(sequence) if site is not None else None
-        if site is None or row is None:
-            raise Contradiction("invented", f"{what}; that is in no journal of an orderd")
-        if session.nonce not in site.nonces and not row.applied_tick and row.record != record:
+        is_copy = site is not None and session.nonce not in site.nonces
+        if site is not None and is_copy and (row is None or (not row.applied_tick and row.record != record)):
             # A copy of its disk runs beside, and has gone on by itself.
             site.is_loose = True
             return
+        if site is None or row is None:
+            raise Contradiction("invented", f"{what}; that is in no journal of an orderd")
         row.applied_tick = tick
+        if session.epoch < row.epoch and not is_copy:
+            raise Contradiction("epoch", f"{what}; {site.name} took it in as {row.epoch}, a start that nobody opened")
         if record == row.record:
             return
         said = f"{site.name} has {shown_record(row.record)}, since {row.committed_at:.6f}"

@@ -20,10 +20,10 @@ class JournalHistory:
     """Found by a replay, from a commit that had not returned."""
 
     def committed(self, entries: list[Entry]) -> list[Entry]:
-        """All that counts from now on."""
-        fresh, self.unsure = self.unsure + entries, []
-        self.entries += fresh
-        return fresh
+        """These are there for good; returns what was found at the start, and counts from now on, too."""
+        found, self.unsure = self.unsure, []
+        self.entries += found + entries
+        return found
 
     def replayed(self, first: int, entries: list[Entry], now: float) -> None:
         """A start has read them, ``first`` lie before."""

@@ -37,7 +37,7 @@ class Oracle:
         self._executions = {name: ExecutionsTold(site) for name, site in self.sites.items()}
         self._replies = {name: Replies(site, self._executions[name]) for name, site in self.sites.items()}
         self._books = BooksTold(self.engine)
-        self._engine_life = 0
+        self._engine_starts = False
         self._audited: dict[str, int] = {}
         self._is_over = False
         self.broken: Contradiction | None = None
@@ -104,10 +104,12 @@ class Oracle:
 
     def daemon_started(self, who: str, now: float) -> None:
         """A life begins."""
-        if who != ENGINE:
+        if who == ENGINE:
+            self._engine_starts = True
+        else:
             site = self.sites[who]
             site.life += 1
-            site.is_up = True
+            site.is_up, site.has_started = True, False
 
     def daemon_ended(self, who: str, how: str, error: BaseException | None, now: float) -> None:
         """``how`` is killed, stopped or failed."""
@@ -142,17 +144,26 @@ class Oracle:
         """A commit has returned."""
         self.tick += 1
         with self._noting():
-            fresh = self._journals[who].committed(entries)
+            found = self._journals[who].committed(entries)
             if who == ENGINE:
-                self.engine.take(fresh, self.tick, now)
+                # What is found is of the life before.
+                self.engine.take(found, self.tick, now)
+                self.engine.is_booted = self.engine.is_booted and not self._engine_starts
+                self._engine_starts = False
+                self.engine.take(entries, self.tick, now)
                 self._books.changed()
             else:
-                self.sites[who].take(fresh, self.tick, now)
+                self.sites[who].take(found + entries, self.tick, now)
 
     def replayed(self, who: str, first: int, entries: list[Entry], now: float) -> None:
         """A start has read these back, ``first`` lie before them."""
         with self._noting():
             self._journals[who].replayed(first, entries, now)
+            # What was more there is of the life before; the start that this one journals comes next.
+            if who == ENGINE:
+                self._engine_starts = True
+            else:
+                self.sites[who].has_started = False
 
     @contextmanager
     def _noting(self) -> Iterator[None]:

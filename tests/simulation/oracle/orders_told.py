@@ -147,7 +147,10 @@ class OrdersTold:
             raise Contradiction("unknown", f"{what}, for no reason that exists")
         if reason == "NOT_SENT" and (row := self._applied_before(command, order_id)) is not None:
             raise Contradiction("unknown", f"{what}; the engine had {row} before it was asked")
-        timely = now - command.at >= site.limits.reply_timeout_s - SLACK_S or reason == "FORGOTTEN"
+        patience_s = site.limits.reply_timeout_s
+        if command.said.name == b"ORDER.WAIT":
+            patience_s = int(command.words[2]) / 1000
+        timely = now - command.at >= patience_s - SLACK_S or reason == "FORGOTTEN"
         if not timely:
             site.excuse(command.connection.life, f"{what}, and nothing had ended its patience")
 

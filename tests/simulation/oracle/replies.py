@@ -177,7 +177,10 @@ class Replies:
         named = self._named(command.said.target)
         if "cl_ord_id" in pairs and named is not None and pairs["cl_ord_id"].encode() != named.name:
             raise Contradiction("ids", f"{what}, and {command.said.target!r} is {named}")
-        if row is not None and reason == "TOO_LATE" and status not in ("FILLED", "CANCELED", "REJECTED", "EXPIRED"):
+        # An id that was forgotten may be that of another order, of which the request was not.
+        is_of_row = all(one.target is row for one in candidates)
+        is_done = status in ("FILLED", "CANCELED", "REJECTED", "EXPIRED")
+        if row is not None and is_of_row and reason == "TOO_LATE" and not is_done:
             raise Contradiction("too late", f"{what}, and it is not done")
         origin = command.origin
         if status != "UNKNOWN" and reason != "TOO_LATE" and origin is not None and not self._rows_of(command):

@@ -77,6 +77,8 @@ class Site:
     """For each report: to which state of its order it led, or -1."""
     life: int = 0
     is_up: bool = False
+    has_started: bool = False
+    """Whether the start of this life is in the journal."""
     ended_well: dict[int, None] = attrs.field(factory=dict)
     """Lives that a SIGTERM has ended, in so short a time that no client was cut off."""
     sigterms: dict[int, float] = attrs.field(factory=dict)
@@ -125,6 +127,8 @@ class Site:
                 guard = int.from_bytes(payload, "little")
                 if self.guards_ended.setdefault(guard, self.commits) != self.commits:
                     raise Contradiction("guards", f"{self.name}: guard {guard:#x} ends twice, at {now:.6f}")
+        if not self.has_started:
+            raise Contradiction("epoch", f"{self.name} commits at {now:.6f}, and has not journaled its start")
         if self.limits.unconfirmed_max and len(self.rows) > self.limits.unconfirmed_max:
             self._check_unconfirmed(now)
 
@@ -142,6 +146,7 @@ class Site:
         if epoch <= self.epoch:
             raise Contradiction("epoch", f"{self.name} starts at {now:.6f} with epoch {epoch} after {self.epoch}")
         self.epoch = self.nonces[nonce] = epoch
+        self.has_started = True
         self.sure_rows, self.sure_executions = len(self.rows), self.executions
 
     def _take_reports(self, payload: bytes, tick: int, now: float) -> None:
@@ -194,6 +199,7 @@ class Site:
                 batch = None
             row = Row(group.first + index, record, b"", batch=batch)
             row.committed_at, row.committed_tick, row.life = now, tick, self.life
+            row.epoch = self.epoch
             row.guard = group.guards.get(index, 0)
             row.maxage_ms = group.ages.get(index, (0, 0))[0]
             self.rows.append(row)

@@ -17,7 +17,7 @@ from tests.simulation.planted.planting import changes
 from tests.simulation.planted.table import Record
 from tests.simulation.planted.trying import Task, Tried, in_children
 
-SEEDS_RECORDED = 3
+SEEDS_RECORDED = 2
 
 
 @click.command()
