@@ -79,8 +79,11 @@ class Handshake:
         self._in.check(datagram)
         return frames.parse(datagram)
 
-    def read_welcome(self, frame: Frame, marks: Marks, released: int, *, connected: bool) -> bodies.Welcome | None:
+    def read_welcome(self, frame: Frame, marks: Marks, sent_end: int, *, connected: bool) -> bodies.Welcome | None:
         """The WELCOME in ``frame``, or None if it tells nothing new; ``marks`` are those of now.
+
+        ``sent_end``: sequences below it may have been sent by this start or by an earlier one. An engine that has more
+        had it from a journal whose end is lost; what came in since then would stand where that was.
 
         Raises :class:`~orderd.link.errors.StrayFrame`, or a :class:`~orderd.link.errors.LinkError`.
         """
@@ -105,8 +108,8 @@ class Handshake:
                 f"engine wants sequence {frame.first} and has reports below {welcome.report_next}, "
                 f"but confirmed below {hello.sequence} and told below {hello.report}"
             )
-        if frame.first > released:
-            raise JournalLostTail(f"engine executed below {frame.first}, the journal ends below {released}")
+        if frame.first > sent_end:
+            raise JournalLostTail(f"engine executed below {frame.first}, the journal ends below {sent_end}")
         return None if connected and welcome.boot == self.boot else welcome
 
     def connect(self, welcome: bodies.Welcome) -> dict[Path, Lane] | None:

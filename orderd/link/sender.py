@@ -78,7 +78,7 @@ class SessionSender:
         self.acknowledged = acknowledged
         self.next_sequence = acknowledged
         self.sent_end = acknowledged
-        """Sequences below it were sent."""
+        """Sequences below it were sent, or may have been by an earlier start: no engine has executed others."""
         self.released = acknowledged
         """Sequences below it may be sent."""
         self.reports = ReportIntake(reports_wanted, REPORT_CREDIT_KIB * 1024)
@@ -106,10 +106,10 @@ class SessionSender:
     # --- what goes out ------------------------------------------------------------------------------------------------
 
     def release(self, end: int, intake_time: float) -> None:
-        """Sequences below ``end`` are journaled and due. ``intake_time`` is when the oldest of the new ones came in."""
+        """Sequences below ``end`` are due, the new ones since ``intake_time``, infinite if of an earlier start."""
         if end > self.released:
             self._frames.taken_in(end, intake_time)
-            self.released = end
+            self.released, self.sent_end = end, end if intake_time == inf else self.sent_end
 
     @property
     def in_flight(self) -> int:
@@ -380,7 +380,7 @@ class SessionSender:
                     self.health.udp_refused(refusal)
                 return
             connected = self.state is LinkState.UP
-            welcome = handshake.read_welcome(frame, self._marks, self.released, connected=connected)
+            welcome = handshake.read_welcome(frame, self._marks, self.sent_end, connected=connected)
         except (AnotherEngine, SessionRefused) as error:
             is_fencing = isinstance(error, SessionRefused) and error.is_fencing
             if is_fencing or path is not Path.GRPC or self.health.transport is not Transport.UDP_FIRST:

@@ -126,6 +126,23 @@ def test_an_orderd_that_lost_the_tail_of_its_orders_halts() -> None:
         world.run(1.0)
 
 
+def test_what_came_in_since_the_start_does_not_stand_in_for_a_lost_tail() -> None:
+    """Else it would have the sequences of orders that the engine has executed, and be taken for those."""
+    world = World()
+    world.end.place(limit(1, BUY, 1, 100))
+    world.settle()
+    older = copy_of(world.end)
+    world.end.place(limit(2, BUY, 1, 100))
+    world.settle()
+    world.end.crash()
+    older.epoch += 1
+    older.start()
+    world.ends.append(older)
+    older.place(limit(3, BUY, 1, 100) + limit(4, BUY, 1, 100))
+    with pytest.raises(JournalLostTail, match="executed below 3, the journal ends below 2"):
+        world.run(1.0)
+
+
 def test_an_orderd_that_lost_reports_it_had_acknowledged_halts() -> None:
     world = World()
     world.end.place(limit(1, BUY, 1, 100))

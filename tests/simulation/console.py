@@ -44,6 +44,10 @@ class Console:
         except (OSError, trio.TooSlowError) as error:
             self.close()
             raise NoAnswer(str(error)) from None
+        except trio.Cancelled:
+            # The reply that nobody waits for any more would be taken for the next one's.
+            self.close()
+            raise
         return reply
 
     def close(self) -> None:

@@ -311,6 +311,7 @@ class World:
 
     async def _book_of(self, console: Console, symbol: str) -> Any:
         """An engine that was started again while nothing was under way is found to have been by asking it."""
+        reply: Any = hiredis.ReplyError("UNAVAILABLE for too long")
         with trio.move_on_after(BOOK_MAX_S):
             while True:
                 reply = await console.ask("BOOK", symbol, "DEPTH", 100)

@@ -158,7 +158,8 @@ class OrdersTold:
         """The order, or request, that the reply is about, if the engine had it before the command was said."""
         origin = command.origin
         if command.said.name != b"ORDER.NEW":
-            order_id = origin.rows[0] if origin is not None and len(origin.rows) == 1 else 0
+            is_it = origin is not None and len(origin.rows) == 1 and origin.sole is command
+            order_id = origin.rows[0] if origin is not None and is_it else 0
         row = self._site.rows_at(order_id)
         return row if row is not None and 0 < row.applied_tick < command.tick else None
 

@@ -163,7 +163,9 @@ class Replies:
         status, reason = pairs.get("status", ""), pairs.get("reason", "")
         what = f"{site.name}: {command} was answered {pairs} at {now:.6f}"
         waits = self._says_confirmed(command)
-        if status == "QUEUED" and waits:
+        # An id that is forgotten counts as new: it may be another order by now, or a request about another one.
+        forgets = len(site.rows) > site.limits.remembered_max
+        if status == "QUEUED" and waits and not forgets:
             raise Contradiction("mode", f"{what}, and was to be confirmed first")
         request = self._request_row(command)
         least = 0
@@ -175,7 +177,8 @@ class Replies:
             least = request.confirmed
         row = self._orders.check(command, pairs, tick, now, least=least, reasons=reasons, may_queue=True)
         named = self._named(command.said.target)
-        if "cl_ord_id" in pairs and named is not None and pairs["cl_ord_id"].encode() != named.name:
+        is_other = "cl_ord_id" in pairs and named is not None and pairs["cl_ord_id"].encode() != named.name
+        if is_other and not forgets:
             raise Contradiction("ids", f"{what}, and {command.said.target!r} is {named}")
         # An id that was forgotten may be that of another order, of which the request was not.
         is_of_row = all(one.target is row for one in candidates)
