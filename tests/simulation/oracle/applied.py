@@ -20,11 +20,12 @@ from engine.inputs import (
 )
 from orderd.wire.reports import Reason
 from tests.simulation.oracle.errors import Contradiction
+from tests.simulation.oracle.groups import void_of
 from tests.simulation.oracle.limits import Limits
 from tests.simulation.oracle.outcomes import take_report
 from tests.simulation.oracle.records import Entry, outline, shown_record
 from tests.simulation.oracle.said import RECORD_BYTES
-from tests.simulation.oracle.site import Site, void_of
+from tests.simulation.oracle.site import Site
 from tests.support.naive_book import NaiveEngine
 
 Depth = tuple[list[tuple[int, int, int]], list[tuple[int, int, int]]]

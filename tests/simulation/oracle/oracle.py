@@ -11,6 +11,7 @@ from typing import Any, Final
 from tests.simulation.oracle import final
 from tests.simulation.oracle.applied import Engine
 from tests.simulation.oracle.books import BooksTold
+from tests.simulation.oracle.entries import Entries
 from tests.simulation.oracle.errors import Contradiction
 from tests.simulation.oracle.executions import ExecutionsTold
 from tests.simulation.oracle.journals import JournalHistory
@@ -32,7 +33,8 @@ class Oracle:
         self.tick = 1
         """Grows with everything that is told: what was before what."""
         self._journals = {name: JournalHistory(name) for name in (*sites, ENGINE)}
-        self.sites = {name: Site(name, limits.of(name), Talk(name), self._journals[name]) for name in sites}
+        self.sites = {name: Site(name, limits.of(name), Talk(name)) for name in sites}
+        self._entries = {name: Entries(site) for name, site in self.sites.items()}
         self.engine = Engine(limits, self.sites)
         self._executions = {name: ExecutionsTold(site) for name, site in self.sites.items()}
         self._replies = {name: Replies(site, self._executions[name]) for name, site in self.sites.items()}
@@ -153,7 +155,7 @@ class Oracle:
                 self.engine.take(entries, self.tick, now)
                 self._books.changed()
             else:
-                self.sites[who].take(found + entries, self.tick, now)
+                self._entries[who].take(found + entries, self.tick, now)
 
     def replayed(self, who: str, first: int, entries: list[Entry], now: float) -> None:
         """A start has read these back, ``first`` lie before them."""
