@@ -4,6 +4,6 @@ from typing import Final
 
 REGRESSIONS: Final[dict[int, str]] = {
     2451: "a subscriber that had fallen behind what is kept was pushed the next executions without a word of a gap",
-    3341: "an orderd that had lost its tail took new orders for the lost ones, which came in before it heard the engine",
+    3341: "an orderd that had lost its tail took orders for the lost ones that came in before it heard the engine",
     72: "an id that was forgotten named a request of another order, which the oracle took for a mistake",
 }
