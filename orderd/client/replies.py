@@ -28,6 +28,7 @@ class Order:
 
     cl_ord_id: str
     order_id: int
+    """0 with ``UNKNOWN`` for an order that is not durable yet."""
     symbol: str
     side: Side
     status: Status
@@ -125,7 +126,8 @@ class Execution:
 
 @attrs.frozen
 class BatchOutcome:
-    """What became of a batch. ``status`` is ``QUEUED``, ``DONE`` or ``UNKNOWN``; the counts are whole with DONE."""
+    """What became of a batch. ``status`` is ``QUEUED``, ``DONE`` or ``UNKNOWN``, for which there is a ``reason``; the
+    counts are whole with DONE."""
 
     batch_id: str
     orders: int
@@ -134,12 +136,22 @@ class BatchOutcome:
     rejected: int
     trades: int
     first_order_id: int
+    """0 with ``UNKNOWN`` for a batch that is not durable yet."""
+    reason: str | None = None
 
     @classmethod
     def from_pairs(cls, value: Any) -> Self:
         pairs = pairs_of(value, "a batch")
-        counts = (integer(pairs, key) for key in ("accepted", "rejected", "trades", "first_order_id"))
-        return cls(text(pairs, "batch_id"), integer(pairs, "orders"), text(pairs, "status"), *counts)
+        return cls(
+            text(pairs, "batch_id"),
+            integer(pairs, "orders"),
+            text(pairs, "status"),
+            integer(pairs, "accepted"),
+            integer(pairs, "rejected"),
+            integer(pairs, "trades"),
+            integer(pairs, "first_order_id"),
+            optional(pairs, "reason", text),
+        )
 
 
 @attrs.frozen

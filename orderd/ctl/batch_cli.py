@@ -38,6 +38,8 @@ class Totals:
     sent: int = 0
     orders: int = 0
     status: str = "DONE"
+    reason: str | None = None
+    """Of the first that is UNKNOWN."""
     accepted: int = 0
     rejected: int = 0
     trades: int = 0
@@ -55,7 +57,7 @@ class Totals:
         self.trades += int(reply["trades"])
         self.first_order_id = self.first_order_id or reply["first_order_id"]
         if reply["status"] != "DONE" and self.status != "UNKNOWN":
-            self.status = reply["status"]
+            self.status, self.reason = reply["status"], reply.get("reason")
 
     @property
     def ok(self) -> bool:

@@ -40,7 +40,8 @@ REASONS: Final = {
 }
 OWN_REASONS: Final = {
     "NOT_SENT": "with `UNKNOWN`: no answer in time, and the order was not sent to the engine yet; it lives on",
-    "SENT": "with `UNKNOWN`: no answer in time, and the order was sent, or may have been; it lives on",
+    "SENT": "with `UNKNOWN`: no answer in time, and the order (of a batch: any of it) was sent, or may have been; it "
+    "lives on",
     "JOURNAL": "with `UNKNOWN`: the journal failed before the order was surely durable; orderd stops",
     "FORGOTTEN": "with `UNKNOWN`: the order was done and forgotten before its reply could be made",
 }
@@ -110,7 +111,7 @@ book is a bulk string; arrays inside pairs stay arrays in both protocols.
   is `-DUPLICATE`. An order that is refused with an error does not use its id up; one that the engine rejects does.
 - orderd remembers open and unconfirmed orders for ever, and of those that are done (cancels and replaces count, too)
   the last `[limits] orders_remembered_max`. An id that was forgotten counts as new: that bounds how late a repeat is
-  safe.
+  safe. The id of a batch is remembered as long as one of its orders.
 - **Request ids** (`ID` of a cancel or replace) make these idempotent likewise, and share the names of orders.
   Without `ID`, sending a cancel or a replace to a total again does no harm beyond `TOO_LATE`; sending `ORDER.REPLACE
   ... OPEN` again is **not safe**: what was filled in between is open again.
@@ -132,7 +133,9 @@ book is a bulk string; arrays inside pairs stay arrays in both protocols.
 
 The setting `mode` holds for all, the option `MODE` for one command. No mode changes the order in which orders reach
 the engine. A reply that is not there after `reply_timeout_ms` is `UNKNOWN`, with a reason: the order was not refused,
-it lives on. Ask with `ORDER.STATUS` or `ORDER.WAIT`, or send the same order again.
+it lives on. Ask with `ORDER.STATUS` or `ORDER.WAIT`, or send the same order again. An `UNKNOWN` about an order that is
+not durable yet has `order_id` `0` (one about a batch: `first_order_id`): if orderd crashes before it is, the order
+never was, and another one gets its number.
 
 The mode in force is that of the settings file, until `MODE x` sets another one; that lasts until the next
 `CONFIG RELOAD`, SIGHUP or restart. A change holds from the next command on. Orders that wait for company keep their

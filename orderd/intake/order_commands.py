@@ -227,7 +227,7 @@ def order_list(context: Context, args: list[bytes]) -> Reply:
     "or none. An order's extensions stand right before it and count as no orders. The records are described in "
     "[PROTOCOL.md](PROTOCOL.md#records).",
     reply="pairs batch_id, orders, status (QUEUED, DONE, UNKNOWN), accepted, rejected, trades, first_order_id (that of "
-    "record 0; record i has first_order_id + i)",
+    "record 0; record i has first_order_id + i); with UNKNOWN also reason",
 )  # fmt: skip
 def order_batch(context: Context, args: list[bytes]) -> Generator[bool | None, None, Reply]:
     batch_id = words.cl_ord_id(args[0])

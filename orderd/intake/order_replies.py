@@ -125,10 +125,14 @@ class BatchReply(Pending):
         self._status = b"QUEUED" if queued else b"DONE"
 
     def render(self, unfinished: Unfinished | None) -> bytes:
+        desk, batch = self._services.desk, self._batch
         if unfinished is not None:
-            return render.batch_pairs(self.protocol, self._batch, b"UNKNOWN")
-        done = self._services.desk.outcomes.confirmed_end >= self._batch.end
-        return render.batch_pairs(self.protocol, self._batch, b"DONE" if done else self._status)
+            # NOT_SENT says that nothing of it was.
+            why = _unknown_reason(self._services, batch.first, unfinished)
+            is_durable = batch.first < desk.committed_end
+            return render.batch_pairs(self.protocol, batch, b"UNKNOWN", reason=why, is_durable=is_durable)
+        done = desk.outcomes.confirmed_end >= batch.end
+        return render.batch_pairs(self.protocol, batch, b"DONE" if done else self._status)
 
 
 class ReserveReply(Pending):

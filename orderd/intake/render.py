@@ -83,7 +83,10 @@ def request_reason(reason: int) -> bytes | None:
 def order_pairs(
     desk: Desk, protocol: int, order_id: int, *, status: bytes | None = None, reason: bytes | None = None
 ) -> bytes:
-    """An order's pairs. ``status`` and ``reason``, as bulk strings, are shown in place of the order's own."""
+    """An order's pairs. ``status`` and ``reason``, as bulk strings, are shown in place of the order's own.
+
+    ``order_id`` is 0 as long as the order is not durable: after a crash another one may get that number.
+    """
     place = desk.table.locate(order_id)
     if place is None:
         return _forgotten(protocol, order_id)
@@ -111,7 +114,7 @@ def order_pairs(
         reason = _REASONS[page.reason[row]]
     pairs = _ORDER % (
         bulk(cl_ord_id or b""),
-        bulk(b"%d" % order_id),
+        bulk(b"%d" % order_id) if order_id < desk.committed_end else _ZERO,
         _symbol(instrument.symbol),
         _SIDES[flags & FLAG_SELL],
         status or _STATUSES[status_byte],
@@ -200,8 +203,13 @@ def mass_cancel_pairs(desk: Desk, protocol: int, order_id: int, *, unknown: byte
     return pairs_header(len(values), protocol) + b"".join(_KEYS[key] + value for key, value in values.items())
 
 
-def batch_pairs(protocol: int, batch: Batch, status: bytes) -> bytes:
-    """A batch's pairs; ``status`` is ``QUEUED``, ``DONE`` or ``UNKNOWN``."""
+def batch_pairs(
+    protocol: int, batch: Batch, status: bytes, *, reason: bytes | None = None, is_durable: bool = True
+) -> bytes:
+    """A batch's pairs; ``status`` is ``QUEUED``, ``DONE`` or ``UNKNOWN``, which has a ``reason``, a bulk string.
+
+    ``first_order_id`` is 0 as long as the batch is not durable: after a crash another record may get that number.
+    """
     values = {
         "batch_id": batch.batch_id,
         "orders": b"%d" % batch.orders,
@@ -209,9 +217,12 @@ def batch_pairs(protocol: int, batch: Batch, status: bytes) -> bytes:
         "accepted": b"%d" % (batch.orders - batch.rejected if status == b"DONE" else 0),
         "rejected": b"%d" % batch.rejected,
         "trades": b"%d" % batch.trades,
-        "first_order_id": b"%d" % batch.first,
+        "first_order_id": b"%d" % (batch.first if is_durable else 0),
     }
-    return pairs_header(len(values), protocol) + b"".join(_KEYS[key] + bulk(value) for key, value in values.items())
+    pairs = b"".join(_KEYS[key] + bulk(value) for key, value in values.items())
+    if reason is None:
+        return pairs_header(len(values), protocol) + pairs
+    return pairs_header(len(values) + 1, protocol) + pairs + _KEYS["reason"] + reason
 
 
 def execution(desk: Desk, protocol: int, found: Execution) -> bytes:

@@ -34,6 +34,8 @@ class Batch:
     trades: int = 0
     extensions: int = 0
     """Records that only say more about the next one."""
+    held: int = 1
+    """Reasons to remember it: one until the table's base has passed all of it, and each order that is kept then."""
 
     @property
     def orders(self) -> int:
@@ -50,11 +52,19 @@ class Batch:
 
 
 class BatchLedger:
-    """Batches by id, remembered as long as one of their rows may be."""
+    """Batches by id, remembered as long as one of their rows is.
+
+    The table's base passes rows in order; those that are still open then it keeps, and says so (:meth:`keep`), until
+    each is done and forgotten, too (:meth:`forgotten`). So a batch of which an order is open is answered from for as
+    long as the order's own id is, and no more batches are remembered than rows.
+    """
 
     def __init__(self) -> None:
         self._by_id: dict[bytes, Batch] = {}
         self._remembered: deque[Batch] = deque()
+        """Those that the base has not passed."""
+        self._kept: dict[int, Batch] = {}
+        """Of orders before the base that are kept: the batch that each is in."""
         self._unconfirmed: deque[Batch] = deque()
 
     def find(self, batch_id: bytes) -> Batch | None:
@@ -92,10 +102,28 @@ class BatchLedger:
             self._unconfirmed.popleft()
 
     def forget(self, base: int) -> None:
-        """Rows below ``base`` are forgotten."""
+        """The base has come to ``base``: rows below it are forgotten, but for those that are kept."""
         while self._remembered and self._remembered[0].end <= base:
             batch = self._remembered.popleft()
-            if self._by_id.get(batch.batch_id) is batch:
-                del self._by_id[batch.batch_id]
             if self._unconfirmed and self._unconfirmed[0] is batch:
                 self._unconfirmed.popleft()
+            self._release(batch)
+
+    def keep(self, order_id: int) -> None:
+        """The base passes an order that is not done: it is kept until :meth:`forgotten`. Such orders ascend."""
+        self.forget(order_id)
+        if self._remembered and self._remembered[0].first <= order_id:
+            batch = self._kept[order_id] = self._remembered[0]
+            batch.held += 1
+
+    def forgotten(self, order_id: int) -> None:
+        """The row is forgotten."""
+        batch = self._kept.pop(order_id, None)
+        if batch is not None:
+            self._release(batch)
+
+    def _release(self, batch: Batch) -> None:
+        batch.held -= 1
+        # Its id may be that of a newer one: journals of older versions have such batches.
+        if not batch.held and self._by_id.get(batch.batch_id) is batch:
+            del self._by_id[batch.batch_id]

@@ -150,6 +150,8 @@ class BulkReports:
         sent_end = run.sent_end[items.entry]
         if (np.where(is_range, ends, np.maximum(items.order, items.input) + 1) > sent_end).any():
             raise NotInBulk
+        if not run.path[items.entry].all() or (np.diff(items.input[_counted(items)]) < 0).any():
+            raise NotInBulk
         about = ~is_range & (items.order != 0) & ~np.isin(items.exec_type, REQUEST_REJECTED)
         is_old = about & (items.order < table.base)
         is_new = about & ~is_old
@@ -158,10 +160,13 @@ class BulkReports:
         firsts, counts = items.order[is_range], items.count[is_range]
         accepted = np.repeat(firsts - np.cumsum(counts) + counts, counts) + np.arange(int(counts.sum()))
         window = PageWindow(table, np.concatenate((accepted, items.order[is_new], items.input[answers])))
-        answers[answers] = window.kinds()[window.at(items.input[answers])] != _ORDER
+        kinds, at = window.kinds(), window.at(items.order[is_new])
+        answers[answers] = kinds[window.at(items.input[answers])] != _ORDER
+        if answers.any() and (kinds[at] != _ORDER).any():
+            raise NotInBulk
         plan = _Plan(
-            window, window.load("status"), is_new, is_old, window.at(items.order[is_new]), window.at(accepted),
-            answers, window.at(items.input[answers]), 0, 0, int(confirmed_before[-1]),
+            window, window.load("status"), is_new, is_old, at, window.at(accepted), answers,
+            window.at(items.input[answers]), 0, 0, int(confirmed_before[-1]),
         )  # fmt: skip
         self._check_status(items, plan)
         self._check_sums(items, plan)
@@ -323,10 +328,8 @@ class BulkReports:
     def _count_batches(self, items: Items) -> None:
         if not self._batches.counts:
             return
-        caused = ~items.is_range & (items.input != 0)
-        rejected = caused & _rejected(items)
-        traded = caused & (items.exec_type == TRADE) & (items.flags & FLAG_TAKER != 0)
-        self._batches.count_all(items.input[traded], items.input[rejected])
+        counted, rejected = _counted(items), _rejected(items)
+        self._batches.count_all(items.input[counted & ~rejected], items.input[counted & rejected])
 
 
 FILL_HEAD_NAMES: Final = (
@@ -344,6 +347,13 @@ def _status_after(items: Items) -> Column:
 def _rejected(items: Items) -> Column:
     rejected: Column = (items.exec_type == REJECTED) | np.isin(items.exec_type, REQUEST_REJECTED)
     return rejected
+
+
+def _counted(items: Items) -> Column:
+    """What a batch may count: it was rejected, or traded as the taker. These come in the order of their inputs."""
+    traded = (items.exec_type == TRADE) & (items.flags & FLAG_TAKER != 0)
+    counted: Column = (items.input != 0) & (traded | _rejected(items))
+    return counted
 
 
 def _first_path(paths: Column, at: Column, path: Column) -> None:

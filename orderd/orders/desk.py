@@ -42,6 +42,7 @@ from orderd.wire.records import TEXT_NUMBER, Kind
 RESERVED_FIRST: Final = 10**12
 """Numbers that orderd gives out begin here, above those that people type."""
 RUNS_DROPPED_EVERY: Final = 1 << 16
+RUN_ROWS_AT_ONCE: Final = 1024
 
 
 @attrs.frozen
@@ -78,9 +79,9 @@ class Desk:
     ) -> None:
         self.instruments = instruments
         self.limits = limits
-        self.table = OrderTable(limits.orders_remembered_max, self._forgotten)
-        self.ids = IdIndex(self.table.remembers)
         self.batches = BatchLedger()
+        self.table = OrderTable(limits.orders_remembered_max, self._forgotten, self.batches.keep)
+        self.ids = IdIndex(self.table.remembers)
         self.positions = Positions(self.table, self.ids)
         self.outcomes = Outcomes(self.table, self.batches, self.positions)
         in_memory = limits.executions_in_memory
@@ -285,16 +286,20 @@ class Desk:
 
     def trim(self) -> None:
         """Forget what is beyond the bounds; call it after those who waited for the last reports were told."""
+        before = self.table.base
         self.table.trim(self.outcomes.confirmed_end)
         self.batches.forget(self.table.base)
         if self.table.base - self._runs_dropped_at >= RUNS_DROPPED_EVERY:
             self.ids.drop_runs(self.table.base)
             self._runs_dropped_at = self.table.base
+        # More than become too many meanwhile.
+        self.ids.drop_some(max(RUN_ROWS_AT_ONCE, 2 * (self.table.base - before)))
 
     def _forgotten(self, order_id: int, record: bytes, text: bytes | None) -> None:
         number, kind = int.from_bytes(record[:NUMBER_AT], "little"), record[30]
         if text is not None or kind == Kind.NEW:
             self.ids.forget(order_id, number, text)
+            self.batches.forgotten(order_id)
 
     # --- questions ----------------------------------------------------------------------------------------------------
 

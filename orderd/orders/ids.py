@@ -42,6 +42,8 @@ class IdIndex:
         self._texts: dict[bytes, int] = {}
         self._numbers: dict[int, int] = {}
         self._runs: list[tuple[int, int, int]] = []  # first number, count, first order id; ascending, never overlapping
+        self._dropping: dict[tuple[int, int, int], int] = {}  # runs to be dropped, and how many rows were gone through
+        self._dropped: set[tuple[int, int, int]] = set()  # those that were gone through
 
     def find(self, text: bytes) -> int | None:
         """Order id of the row with this text id or number."""
@@ -117,12 +119,31 @@ class IdIndex:
             del self._numbers[key]
 
     def drop_runs(self, base: int) -> None:
-        """Drop the runs that end below ``base``; the rows of them that are remembered are kept one by one."""
-        gone = [run for run in self._runs if run[2] + run[1] <= base]
-        if gone:
-            self._runs = [run for run in self._runs if run[2] + run[1] > base]
-            for run in gone:
-                self._scatter(run)
+        """Drop the runs that end below ``base``; the rows of them that are remembered are kept one by one.
+
+        That is done by :meth:`drop_some`: a run is there until it is gone through.
+        """
+        for run in self._runs:
+            if run[2] + run[1] <= base and run not in self._dropped:
+                self._dropping.setdefault(run, 0)
+
+    def drop_some(self, rows: int) -> None:
+        """Go through up to so many rows of the runs that are to be dropped: a thousand take a quarter millisecond."""
+        if not self._dropping:
+            return
+        while rows > 0 and self._dropping:
+            run, done = next(iter(self._dropping.items()))
+            end = min(done + rows, run[1])
+            self._scatter(run, done, end)
+            rows -= end - done
+            if end < run[1]:
+                self._dropping[run] = end
+            else:
+                del self._dropping[run]
+                self._dropped.add(run)
+        if not self._dropping:
+            self._runs = [run for run in self._runs if run not in self._dropped]
+            self._dropped.clear()
 
     def _overlapping(self, first: int, count: int) -> list[tuple[int, int, int]]:
         at = max(0, bisect_right(self._runs, (first, TEXT_NUMBER, 0)) - 1)
@@ -135,10 +156,12 @@ class IdIndex:
 
     def _break_up(self, run: tuple[int, int, int]) -> None:
         self._runs.remove(run)
-        self._scatter(run)
+        self._dropping.pop(run, None)
+        self._scatter(run, 0, run[1])
 
-    def _scatter(self, run: tuple[int, int, int]) -> None:
-        first, count, first_id = run
-        for i in range(count):
+    def _scatter(self, run: tuple[int, int, int], start: int, end: int) -> None:
+        first, _, first_id = run
+        for i in range(start, end):
             if self._remembers(first_id + i):
-                self._numbers[first + i] = first_id + i
+                # A start may not have come to forget the older one of two rows with the same number.
+                self._numbers[first + i] = max(first_id + i, self._numbers.get(first + i, 0))

@@ -27,22 +27,13 @@ ANSWERED: Final = 9
 
 QUEUED: Final = int(OrderStatus.QUEUED)
 NEW: Final = int(OrderStatus.NEW)
-_DONE_STATUSES: Final = (
-    OrderStatus.FILLED,
-    OrderStatus.CANCELED,
-    OrderStatus.REJECTED,
-    OrderStatus.EXPIRED,
-    ANSWERED,
-)
+_DONE_STATUSES: Final = (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.EXPIRED, ANSWERED)
 IS_DONE: Final = bytes(int(s in _DONE_STATUSES) for s in range(256))
 IS_OPEN: Final = bytes(
     int(s in (OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED, OrderStatus.REPLACED)) for s in range(256)
 )
-
-
 _MAY_TRADE: Final = bytes(int(s == OrderStatus.QUEUED or IS_OPEN[s]) for s in range(256))
 """Open, or not known to be anything else yet."""
-
 
 _EXTENSION: Final = int(Kind.EXTENSION)
 _KIND_BEFORE: Final = KIND_OFFSET - RECORD_BYTES
@@ -173,9 +164,13 @@ class Stragglers:
 
 
 class OrderTable:
-    """Rows by order id, from 1. ``forget(order_id, record, text_id)`` is told of each row that is forgotten."""
+    """Rows by order id, from 1. ``forget(order_id, record, text_id)`` is told of each row that is forgotten, and
+    ``keep(order_id)`` of each that is not when the base passes it."""
 
-    def __init__(self, remembered_max: int, forget: Callable[[int, bytes, bytes | None], None]) -> None:
+    def __init__(
+        self, remembered_max: int, forget: Callable[[int, bytes, bytes | None], None],
+        keep: Callable[[int], None] = lambda _: None,
+    ) -> None:  # fmt: skip
         self.end = 1
         """Order id that the next row gets."""
         self.base = 1
@@ -186,7 +181,7 @@ class OrderTable:
         self.told_end = 0
         """What :attr:`end` was when that was told which is done now; 0 for as it is."""
         self.remembered_max = remembered_max
-        self._forget = forget
+        self._forget, self._keep = forget, keep
         self._pages: dict[int, Page] = {}
         self._stragglers = Stragglers()
         self._late: deque[tuple[int, int]] = deque()  # rows below base that became done: (end at that time, order id)
@@ -332,6 +327,8 @@ class OrderTable:
         if IS_DONE[page.status[row]]:
             self.done -= 1
             self._forget(order_id, page.record(row), page.ids[row] if page.ids else None)
+        else:
+            self._keep(order_id)
         if row == PAGE_MASK:
             self._retire(number, page)
 

@@ -71,21 +71,20 @@ class Command:
             return
         is_unknown = reply["status"] == "UNKNOWN"
         self.told_unknown |= is_unknown
-        # A batch is told no reason.
-        self.unknown_reason = reply.get("reason", "JOURNAL") if is_unknown else ""
+        self.unknown_reason = reply["reason"] if is_unknown else ""
         self.reply = reply
-        # What may not be on disk may have an id that another order gets after a restart.
-        if not self.is_batch and self.kind == NEW and self.unknown_reason != "JOURNAL":
+        if not self.is_batch and self.kind == NEW:
             self.order_id = int(reply["order_id"])
 
     @property
     def duty(self) -> Duty:
-        """From the reply. An UNKNOWN is honest about the outcome, and promises that the order lives on."""
+        """From the reply. An UNKNOWN is honest about the outcome, and promises that an order with a number lives on."""
         if self.reply is None:
             return Duty.MAY
         if isinstance(self.reply, RespError):
             return Duty.MUST_NOT
-        if self.unknown_reason == "JOURNAL" or self.reply.get("reason") == "TOO_LATE":
+        is_sure = "0" not in (self.reply.get("order_id"), self.reply.get("first_order_id"))
+        if not is_sure or self.unknown_reason == "JOURNAL" or self.reply.get("reason") == "TOO_LATE":
             return Duty.MAY
         return Duty.MUST
 

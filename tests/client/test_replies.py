@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orderd.client import replies, requests
 from orderd.client.errors import ClientError, Forgotten, ProtocolViolation, Trimmed, refusal
-from orderd.client.replies import Book, BookLevel, Execution, MassCancelOutcome, Order
+from orderd.client.replies import BatchOutcome, Book, BookLevel, Execution, MassCancelOutcome, Order
 from orderd.client.values import ExecType, Side, Status
 
 ORDER = {
@@ -84,6 +84,15 @@ def test_a_mass_cancel_may_not_know() -> None:
     assert MassCancelOutcome.from_pairs({"cancelled": "3"}) == MassCancelOutcome(3)
     unknown = MassCancelOutcome.from_pairs({"cancelled": None, "status": "UNKNOWN", "reason": "SENT"})
     assert (unknown.cancelled, unknown.reason) == (None, "SENT")
+
+
+def test_what_may_not_be_durable_has_no_number_and_a_reason() -> None:
+    order = Order.from_pairs({**ORDER, "order_id": "0", "status": "UNKNOWN", "reason": "JOURNAL"})
+    assert (order.order_id, order.status, order.reason) == (0, Status.UNKNOWN, "JOURNAL")
+    pairs = {"batch_id": "b", "orders": "3", "accepted": "0", "rejected": "0", "trades": "0", "first_order_id": "0"}
+    batch = BatchOutcome.from_pairs({**pairs, "status": "UNKNOWN", "reason": "NOT_SENT"})
+    assert (batch.first_order_id, batch.reason) == (0, "NOT_SENT")
+    assert BatchOutcome.from_pairs({**pairs, "status": "QUEUED"}).reason is None
 
 
 @pytest.mark.parametrize("key", sorted(ORDER))

@@ -123,6 +123,22 @@ def test_what_comes_behind_a_batch_that_was_not_taken_is_not_sent(
     assert result.stderr.startswith("orderctl: FULL too many orders are unconfirmed\n")
 
 
+def test_a_batch_whose_outcome_is_not_known_says_why(tmp_path: Path) -> None:
+    class Waiting(FakeOrderd):
+        def do_config(self, *_: str) -> object:
+            return {"limits.query_bytes_max": "1024"}
+
+        def do_order_batch(self, batch_id: str, records: str, *options: str) -> object:
+            pairs = super().do_order_batch(batch_id, records, *options)
+            return {**pairs, "status": "UNKNOWN", "first_order_id": "0", "reason": "NOT_SENT"}
+
+    with Waiting(tmp_path / "s") as fake:
+        text = "symbol,side,quantity,price,number\nAAPL,BUY,1,1.00,7\n"
+        result = CliRunner().invoke(main, ["--socket", str(fake.path), "batch", "-", "--json"], input=text)
+    found = totals(result)
+    assert (result.exit_code, found["status"], found["reason"]) == (1, "UNKNOWN", "NOT_SENT")
+
+
 def test_a_file_that_is_not_there_or_of_no_known_format_is_wrong_usage(live: Orderctl, tmp_path: Path) -> None:
     assert live("batch", tmp_path / "none.csv").exit_code == 2
     (tmp_path / "orders").touch()

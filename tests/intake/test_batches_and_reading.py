@@ -30,7 +30,17 @@ def test_a_batch_tells_how_it_came_out_each_time(site: Site, client: Client) -> 
     assert (queued["status"], queued["accepted"]) == ("QUEUED", "0")
     client.send("ORDER.BATCH", "D", new(10, 0, 1, 1))
     site.advance(6)
-    assert pairs_of(client.replies()[0])["status"] == "UNKNOWN"
+    unknown = pairs_of(client.replies()[0])
+    assert list(unknown)[-1] == "reason", "at the end"
+    assert (unknown["status"], unknown["reason"], unknown["first_order_id"]) == ("UNKNOWN", "SENT", "5")
+    client.send("ORDER.BATCH", "E", new(11, 0, 1, 1))
+    site.advance(6)
+    unknown = pairs_of(client.replies()[0])
+    assert (unknown["status"], unknown["reason"], unknown["first_order_id"]) == ("UNKNOWN", "NOT_SENT", "6")
+    site.engine.up = True
+    site.advance(1)
+    done = client.pairs("ORDER.BATCH", "E", new(11, 0, 1, 1))
+    assert (done["status"], done["first_order_id"], "reason" in done) == ("DONE", "6", False)
 
 
 def test_reserved_numbers_are_never_given_out_again(site: Site, client: Client) -> None:

@@ -195,9 +195,28 @@ def test_after_a_failed_commit_those_who_waited_hear_unknown(site: Site) -> None
     shown = [None if answer is None else outline(answer) for answer in answers]
     journal = "UNKNOWN JOURNAL"
     assert shown == [
-        journal, journal, journal, journal, "UNAVAILABLE", "UNAVAILABLE", "UNKNOWN ", journal, journal, "NEW ", None,
+        journal, journal, journal, journal, "UNAVAILABLE", "UNAVAILABLE", journal, journal, journal, "NEW ", None,
     ]  # fmt: skip
-    assert pairs_of(before.replies()[0])["reason"] == "SENT"
+    said = pairs_of(before.replies()[0])
+    assert (said["reason"], said["order_id"]) == ("SENT", "2")
+    told = [pairs_of(answers[i]) for i in (0, 1, 2, 3, 6, 7)]
+    ids = [pairs.get("order_id", pairs.get("first_order_id")) for pairs in told]
+    assert ids == ["0", "1", "0", "0", "0", "1"], "of what is durable, and of nothing else"
+
+
+def test_what_is_not_durable_has_no_number_that_another_order_could_get(site: Site) -> None:
+    site.holds_commits = True
+    lost, other = site.connect(), site.connect()
+    lost.send("ORDER.NEW", "lost", "AAPL", "BUY", 1, "LIMIT", "1")
+    other.send("ORDER.BATCH", "B", new(7, 0, 1, 1))
+    site.advance(6)
+    unknown = pairs_of(lost.replies()[0])
+    assert (unknown["status"], unknown["reason"], unknown["order_id"]) == ("UNKNOWN", "NOT_SENT", "0")
+    unknown = pairs_of(other.replies()[0])
+    assert (unknown["status"], unknown["reason"], unknown["first_order_id"]) == ("UNKNOWN", "NOT_SENT", "0")
+    site.holds_commits = False
+    site.start()
+    assert site.connect().pairs("ORDER.NEW", "next", "AAPL", "BUY", 1, "LIMIT", "1")["order_id"] == "1"
 
 
 # --- cancel, replace, status, list ------------------------------------------------------------------------------------

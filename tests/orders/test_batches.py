@@ -33,6 +33,53 @@ def test_outcomes_are_counted_for_the_batch_of_their_input(
             assert ledger.find(batch.batch_id) is (batch if batch.end > base else None)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 5)), min_size=1, max_size=10),
+    st.sets(st.integers(1, 60)),
+    st.data(),
+)
+def test_a_batch_is_remembered_as_long_as_one_of_its_orders_is_and_no_longer(
+    layout: list[tuple[int, int]], open_orders: set[int], data: st.DataObject
+) -> None:
+    ledger, batches, end = BatchLedger(), [], 1
+    for i, (gap, count) in enumerate(layout):
+        batches.append(Batch(b"b%d" % i, digest_of(b"%d" % i), end + gap, count))
+        ledger.add(batches[-1])
+        end += gap + count
+    base, kept = 1, set[int]()
+    while base < end or kept:
+        if base < end and (not kept or data.draw(st.booleans())):
+            passed = range(base, data.draw(st.integers(base + 1, end)))
+            for order_id in passed:
+                if order_id in open_orders:
+                    ledger.keep(order_id)
+                    kept.add(order_id)
+                else:
+                    ledger.forgotten(order_id)
+            base = passed.stop
+            ledger.forget(base)
+        else:
+            order_id = data.draw(st.sampled_from(sorted(kept)))
+            kept.remove(order_id)
+            ledger.forgotten(order_id)
+        for batch in batches:
+            is_there = batch.end > base or any(batch.first <= order_id < batch.end for order_id in kept)
+            assert ledger.find(batch.batch_id) is (batch if is_there else None)
+    assert not (ledger._by_id or ledger._kept or ledger._remembered or ledger._unconfirmed), "nothing stays for ever"
+
+
+def test_what_is_kept_of_a_batch_does_not_forget_the_one_that_has_its_id_now() -> None:
+    """Journals of older versions have such batches."""
+    ledger = BatchLedger()
+    ledger.add(Batch(b"b", digest_of(b"1"), 1, 2))
+    ledger.keep(1)
+    second = Batch(b"b", digest_of(b"2"), 3, 2)
+    ledger.add(second)
+    ledger.forget(3)
+    ledger.forgotten(1)
+    assert ledger.find(b"b") is second
+
+
 def test_an_id_that_was_forgotten_may_be_used_again() -> None:
     ledger = BatchLedger()
     ledger.add(Batch(b"b", digest_of(b"1"), 1, 2))

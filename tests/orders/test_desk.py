@@ -239,6 +239,30 @@ def test_a_forgotten_order_is_new_again() -> None:
     assert client.pairs("ORDER.NEW", "a0", "AAPL", "BUY", 1, "MARKET")["order_id"] == "5"
 
 
+def test_a_batch_is_known_as_long_as_one_of_its_orders_is_open() -> None:
+    site = Site(site_settings(orders_remembered_max=2))
+    client = site.connect()
+    records = b"".join(RECORD.pack(number, 5, 1, 1, 0, Kind.NEW, 0) for number in (100, 101, 102))
+    client.call("ORDER.BATCH", "B", records)
+    first = client.pairs("ORDER.BATCH", "B", records)
+    cancels = b"".join(RECORD.pack(number, 0, 0, 1, 0, Kind.CANCEL, 0) for number in (100, 102))
+    assert client.pairs("ORDER.BATCH", "cancels", cancels)["accepted"] == "2"
+    for i in range(4):
+        client.pairs("ORDER.NEW", f"a{i}", "AAPL", "BUY", 1, "LIMIT", "0.01", "TIF", "IOC")
+    assert client.error("ORDER.STATUS", "100").startswith("NOTFOUND")
+    assert first["status"] == "DONE" and client.pairs("ORDER.BATCH", "B", records) == first
+    assert site.desk.batches.find(b"cancels") is None, "nothing of it is open"
+    site.start()
+    client = site.connect()
+    assert client.pairs("ORDER.BATCH", "B", records) == first
+    assert client.error("ORDER.BATCH", "B", cancels) == "DUPLICATE batch B is another batch"
+    client.pairs("ORDER.CANCEL", "101")
+    for i in range(4):
+        client.pairs("ORDER.NEW", f"b{i}", "AAPL", "BUY", 1, "LIMIT", "0.01", "TIF", "IOC")
+    assert site.desk.batches.find(b"B") is None, "nor is anything of this one, now"
+    assert int(client.pairs("ORDER.BATCH", "B", records)["first_order_id"]) > 10
+
+
 def test_numbers_in_a_batch_and_text_ids_that_are_numbers_are_the_same_thing() -> None:
     client = Site().connect()
     client.call("ORDER.BATCH", "B", batch_of(100, ["N"] * 20))

@@ -65,6 +65,7 @@ steps = st.lists(
         st.tuples(st.just("some"), st.lists(st.integers(0, 60), min_size=1, max_size=8, unique=True)),
         st.tuples(st.just("forget"), st.integers(0, 100)),
         st.tuples(st.just("drop"), st.floats(0, 1)),
+        st.tuples(st.just("drop some"), st.integers(1, 40)),
     ),
     max_size=50,
 )
@@ -83,8 +84,10 @@ def test_what_is_remembered_is_found_and_nothing_else(history: list[tuple[Any, .
                 both.add_numbers(values[0], consecutive=False)
             elif name == "forget":
                 both.forget(values[0])
-            else:
+            elif name == "drop":
                 both.index.drop_runs(int(values[0] * both.next))
+            else:
+                both.index.drop_some(values[0])
             both.check()
 
 
@@ -116,5 +119,26 @@ def test_forgetting_many_small_runs_takes_linear_time() -> None:
         index.add_numbers(list(range(i * 100, i * 100 + RUN_MIN)), 1 + i * RUN_MIN, consecutive=True)
     started = time.perf_counter()
     index.drop_runs(30_000 * RUN_MIN + 1)
+    index.drop_some(30_000 * RUN_MIN)
+    assert not index._runs
     assert time.perf_counter() - started < 1.0
     assert index.find(b"100") is None
+
+
+def test_a_long_run_is_dropped_in_steps_and_what_is_remembered_of_it_is_found_meanwhile() -> None:
+    remembered = {5, 2000, 4999}
+    asked: list[int] = []
+
+    def remembers(order_id: int) -> bool:
+        asked.append(order_id)
+        return order_id in remembered
+
+    index = IdIndex(remembers)
+    index.add_numbers(range(7001, 12001), 1, consecutive=True)
+    index.drop_runs(5001)
+    while index._runs:
+        asked.clear()
+        index.drop_some(1000)
+        assert len(asked) <= 1000
+        assert [n for n in range(7001, 12001) if index.find_number(n) is not None] == [7005, 9000, 11999]
+    assert index._numbers == {7005: 5, 9000: 2000, 11999: 4999}

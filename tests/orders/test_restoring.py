@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import pytest
@@ -14,14 +15,15 @@ from orderd.link.report_log import ReportLog
 from orderd.orders import entries
 from orderd.orders.desk import Desk, DeskLimits
 from orderd.orders.entries import Entry, EntryError, EntryKind
-from orderd.orders.errors import ReportMismatch
+from orderd.orders.errors import Duplicate, ReportMismatch
 from orderd.orders.executions import Chunk
 from orderd.orders.modes import Mode
 from orderd.orders.outcomes import Outcomes
+from orderd.orders.table import Page, is_order
 from orderd.runtime.instruments import InstrumentTable
 from orderd.wire.paths import Path
 from orderd.wire.records import RECORD, TIF_SHIFT, Kind, TimeInForce
-from orderd.wire.reports import check_items
+from orderd.wire.reports import FULL, FULL_BYTES, check_items, iter_items
 from tests.support.desk_state import state
 from tests.support.histories import History, histories, view
 from tests.support.scale import examples
@@ -29,6 +31,8 @@ from tests.support.site import INSTRUMENTS
 
 ONE_BY_ONE: Final = {"block_bytes": 1, "few_bytes": 2**60}
 IN_COLUMNS: Final = {"few_bytes": 0}
+ORDER, INPUT = 8, 9
+"""Places in a report item."""
 
 
 def restored(journal: list[Entry], limits: DeskLimits, **bounds: int) -> Desk:
@@ -58,11 +62,11 @@ def test_whatever_clients_said_columns_tell_the_same(
 class Flow:
     """Random orders of all kinds, text ids, numbers and batches, with their reports, some of old orders."""
 
-    def __init__(self, seed: int, rests: float) -> None:
+    def __init__(self, seed: int, rests: float, limits: DeskLimits | None = None) -> None:
         self.chance = random.Random(seed)
         self.rests = rests
         self.journal: list[Entry] = []
-        self.desk = Desk(InstrumentTable(INSTRUMENTS), DeskLimits(), lambda: 2**30)
+        self.desk = Desk(InstrumentTable(INSTRUMENTS), limits or DeskLimits(), lambda: 2**30)
         self.log, self.names = ReportLog(), iter(range(1, 10**9))
         self.matcher = Matcher(i.id for i in INSTRUMENTS)
         self.session = self.matcher.open_session(1, self.log)
@@ -123,7 +127,79 @@ class Flow:
             desk.apply(
                 Delivery(desk.reports_next, data, check_items(data)[1]), self.chance.choice((Path.UDP, Path.GRPC))
             )
+            self.applied()
             self.log.acknowledge(desk.reports_next)
+
+    def applied(self) -> None:
+        """A delivery was."""
+
+
+class Forgetful(Flow):
+    """Its desk forgets while it runs, and numbers and ids of batches are used again once they are forgotten."""
+
+    def order(self) -> None:
+        if self.chance.random() < 0.3:
+            self.names = iter(range(self.chance.randrange(1, 300), 10**9))
+        with suppress(Duplicate):  # Some are not forgotten yet.
+            super().order()
+
+    def batch(self, group: int) -> None:
+        first, count = self.chance.randrange(1, 300), self.chance.randrange(1, 60)
+        with suppress(Duplicate):
+            self.numbers(b"B%d" % (group % 17), first, count)
+
+    def numbers(self, batch_id: bytes, first: int, count: int) -> None:
+        """A batch of orders that never rest."""
+        flags = TimeInForce.IOC << TIF_SHIFT
+        rows = [RECORD.pack(first + i, 60, 1, 1, 0, Kind.NEW, flags) for i in range(count)]
+        draft = self.desk.entry.draft_batch(batch_id, b"".join(rows))
+        self.desk.entry.place_draft(draft, Mode.BATCH, 0, 0)
+
+    def applied(self) -> None:
+        self.desk.trim()
+        # Else the reports would be behind the next orders.
+        self.journal += self.desk.take_entries()
+        self.desk.committed()
+
+
+def known(desk: Desk) -> dict[str, Any]:
+    """All there is to it but where in the journal it is, and which order each id stands for that may have been used."""
+    ids = [name % number for name in (b"%d", b"t%d", b"r%d") for number in range(400)]
+    return {**state(desk), "index": None, "ids": {text: desk.find(text) for text in ids}}
+
+
+@pytest.mark.parametrize(("seed", "remembered"), [(1, 5), (2, 60), (3, 200)])
+def test_a_start_knows_what_a_running_daemon_knows_although_ids_are_used_again(seed: int, remembered: int) -> None:
+    limits = DeskLimits(orders_remembered_max=remembered, executions_in_memory=2**40)
+    flow = Forgetful(seed, 0.1, limits)
+    journal = flow.run(100)
+    expected = known(flow.desk)
+    for bounds in (ONE_BY_ONE, {**IN_COLUMNS, "block_bytes": 3000}, {**IN_COLUMNS, "block_bytes": 2**40}):
+        assert known(restored(journal, limits, **bounds)) == expected
+
+
+AGAIN_ALONE: Final = ((b"A", 100, 40), (b"B", 1000, 6), (b"C", 2000, 14), (b"D", 130, 1), (b"E", 100, 16))
+"""Of the run of A a first part is forgotten with B, and 130 with C."""
+AGAIN_IN_A_RUN: Final = ((b"A", 150, 1), (b"B", 1000, 70), (b"C", 120, 40), (b"D", 2000, 26), (b"E", 105, 16))
+"""150 is forgotten with B; of the run of C a first part is with D."""
+
+
+@pytest.mark.parametrize(
+    ("batches", "remembered", "number", "row"), [(AGAIN_ALONE, 25, b"130", 61), (AGAIN_IN_A_RUN, 60, b"150", 102)]
+)
+def test_a_number_that_was_used_again_is_known_although_a_run_is_broken_up_later(
+    batches: tuple[tuple[bytes, int, int], ...], remembered: int, number: bytes, row: int
+) -> None:
+    """Else the same order sent again would be another one."""
+    limits = DeskLimits(orders_remembered_max=remembered)
+    flow = Forgetful(1, 0.0, limits)
+    for batch_id, first, count in batches:
+        flow.numbers(batch_id, first, count)
+        flow.commit()
+    assert flow.desk.find(number) == row
+    ends = [sum(len(payload) for _, payload in flow.journal[: i + 1]) for i in range(len(flow.journal))]
+    for block_bytes in ends:
+        assert restored(flow.journal, limits, block_bytes=block_bytes, **IN_COLUMNS).find(number) == row
 
 
 @pytest.mark.parametrize(("seed", "rests"), [(1, 0.0), (2, 0.02), (3, 0.5)])
@@ -208,3 +284,47 @@ def test_whatever_one_entry_holds_is_taken_or_refused(data: Any) -> None:
 
 
 FUZZED: Final = Flow(5, 0.1).run(6)
+
+
+def odd() -> Iterator[list[Entry]]:
+    """Journals whose reports no engine of ours tells, though each of them alone could be."""
+    reports = [at for at, (kind, _) in enumerate(FUZZED) if kind == EntryKind.REPORTS]
+    unknown_road = list(FUZZED)
+    for at in reports[::2]:
+        unknown_road[at] = EntryKind.REPORTS, FUZZED[at][1][:8] + b"\0" + FUZZED[at][1][9:]
+    yield unknown_road
+    desk = restored(FUZZED, DeskLimits())
+    requests = [row for row in range(1, desk.table.end) if not is_order(*at_row(desk, row))]
+    batches = [batch.first for batch in desk.batches._remembered]
+    for at in reports:
+        payload = FUZZED[at][1]
+        items = payload[entries.REPORTS.size :]
+        for offset, length, _ in iter_items(items):
+            if length != FULL_BYTES:
+                continue
+            fields = list(FULL.unpack_from(items, offset))
+            for field, value in ((ORDER, requests[len(requests) // 2]), (INPUT, batches[0]), (INPUT, batches[-1])):
+                changed = bytearray(payload)
+                wrong = [*fields[:field], value, *fields[field + 1 :]]
+                FULL.pack_into(changed, entries.REPORTS.size + offset, *wrong)
+                yield [*FUZZED[:at], (EntryKind.REPORTS, bytes(changed)), *FUZZED[at + 1 :]]
+
+
+def at_row(desk: Desk, row: int) -> tuple[Page, int]:
+    place = desk.table.locate(row)
+    assert place is not None
+    return place
+
+
+def test_odd_reports_do_in_columns_what_they_do_one_by_one() -> None:
+    taken = 0
+    for journal in odd():
+        outcomes = []
+        for bounds in (ONE_BY_ONE, IN_COLUMNS):
+            try:
+                outcomes.append(state(restored(journal, DeskLimits(), **bounds)))
+            except (EntryError, ReportMismatch):
+                outcomes.append({})
+        assert outcomes[0] == outcomes[1]
+        taken += bool(outcomes[0])
+    assert taken > 20

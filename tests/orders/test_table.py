@@ -39,7 +39,9 @@ class Both:
         self.rows: dict[int, Row] = {}
         self.confirmed_end = 1
         self.remembered_max = remembered_max
-        self.table = OrderTable(remembered_max, self._forget)
+        self.kept: set[int] = set()
+        """What the base has passed, and the table said that it keeps."""
+        self.table = OrderTable(remembered_max, self._forget, self._keep)
 
     def _forget(self, order_id: int, record: bytes, text: bytes | None) -> None:
         row = self.rows[order_id]
@@ -47,6 +49,12 @@ class Both:
         assert row.status in DONE
         assert (record, text) == (row.record, row.text)
         row.forgotten = True
+        self.kept.discard(order_id)
+
+    def _keep(self, order_id: int) -> None:
+        assert order_id > max(self.kept, default=0), "each once, in order"
+        assert self.rows[order_id].status not in DONE
+        self.kept.add(order_id)
 
     def append(self, shape: list[int]) -> None:
         """A cancel for each 0, else a NEW with one extension less before it than the number says."""
@@ -94,6 +102,7 @@ class Both:
         assert table.open == sum(row.status in OPEN for row in self.rows.values())
         assert table.done == sum(row.status in DONE for row in kept.values())
         assert {i for i in range(len(self.rows) + 2) if table.remembers(i)} == set(kept)
+        assert self.kept == {i for i in kept if i < table.base}
         for order_id, row in kept.items():
             place = table.locate(order_id)
             assert place is not None

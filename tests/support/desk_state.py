@@ -21,7 +21,7 @@ def numbers(desk: Desk) -> dict[str, object]:
         "trading": (desk.trading.state, desk.trading.accounts, desk.trading.restricts),
         "guards": guarded(desk),
         "executions": (desk.executions.first, desk.executions.next),
-        "batches": list(desk.batches._remembered),
+        "batches": (list(desk.batches._remembered), desk.batches._kept, desk.batches._by_id),
     }  # fmt: skip
 
 
