@@ -43,6 +43,7 @@ RESERVED_FIRST: Final = 10**12
 """Numbers that orderd gives out begin here, above those that people type."""
 RUNS_DROPPED_EVERY: Final = 1 << 16
 RUN_ROWS_AT_ONCE: Final = 1024
+TRIM_ROWS_AT_ONCE: Final = 1024
 
 
 @attrs.frozen
@@ -134,7 +135,7 @@ class Desk:
         """
         parts = Restored(
             self.table, self.ids, self.batches, self.positions, self.outcomes, self.executions, self._ages, self.guards,
-            self._restore_other, self.trim,
+            self._restore_other, lambda: self._trim(2 * self.table.end),
         )  # fmt: skip
         restorer = Restorer(parts, self.reports_next, **bounds)
         for kind, payload in journal:
@@ -285,9 +286,15 @@ class Desk:
         self._staging.add_reports(entries.ReportsEntry(delivery.first, path, delivery.items).encode(), chunk)
 
     def trim(self) -> None:
-        """Forget what is beyond the bounds; call it after those who waited for the last reports were told."""
+        """Forget what is beyond the bounds; call it after those who waited for the last reports were told.
+
+        Many open orders in a row, which are gone through and stay, take several calls.
+        """
+        self._trim(TRIM_ROWS_AT_ONCE + 4 * max(0, self.table.done - self.table.remembered_max))
+
+    def _trim(self, rows: int) -> None:
         before = self.table.base
-        self.table.trim(self.outcomes.confirmed_end)
+        self.table.trim(self.outcomes.confirmed_end, rows)
         self.batches.forget(self.table.base)
         if self.table.base - self._runs_dropped_at >= RUNS_DROPPED_EVERY:
             self.ids.drop_runs(self.table.base)

@@ -309,9 +309,10 @@ class OrderTable:
                 self._late.append((self.told_end or self.end, order_id))
                 self._late_ids.add(order_id)
 
-    def trim(self, confirmed_end: int) -> None:
-        """Forget the oldest done rows beyond the bound. Rows from ``confirmed_end`` on are not done."""
-        while self.done > self.remembered_max:
+    def trim(self, confirmed_end: int, rows: int = 1 << 62) -> None:
+        """Forget the oldest done rows beyond the bound, going through ``rows``. From ``confirmed_end`` none is done."""
+        while self.done > self.remembered_max and rows > 0:
+            rows -= 1
             if self._late and (self._late[0][0] <= self.base or self.base >= confirmed_end):
                 self._forget_late(self._late.popleft()[1])
             elif self.base < confirmed_end:

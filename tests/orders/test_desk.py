@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orderd.orders.desk import RESERVED_FIRST, Desk, DeskLimits
+from orderd.orders.desk import RESERVED_FIRST, TRIM_ROWS_AT_ONCE, Desk, DeskLimits
 from orderd.orders.entries import BatchMark, EntryError, EntryKind, Orders, Reserve
 from orderd.orders.errors import Full, InstrumentsChanged
 from orderd.orders.modes import Mode
@@ -237,6 +237,23 @@ def test_a_forgotten_order_is_new_again() -> None:
     assert client.error("ORDER.STATUS", "a0").startswith("NOTFOUND")
     assert client.pairs("ORDER.STATUS", "a3")["status"] == "CANCELED"
     assert client.pairs("ORDER.NEW", "a0", "AAPL", "BUY", 1, "MARKET")["order_id"] == "5"
+
+
+def test_many_open_orders_in_a_row_are_gone_through_in_steps() -> None:
+    site = Site(site_settings(orders_remembered_max=2))
+    client, count = site.connect(), 5 * TRIM_ROWS_AT_ONCE
+    records = b"".join(RECORD.pack(number, 5, 1, 1, 0, Kind.NEW, 0) for number in range(1, count + 1))
+    client.call("ORDER.BATCH", "B", records)
+    steps, before = [], site.desk.table.base
+    while site.desk.table.base < count:
+        client.pairs("ORDER.NEW", f"a{len(steps)}", "AAPL", "BUY", 1, "LIMIT", "0.01", "TIF", "IOC")
+        steps.append(site.desk.table.base - before)
+        before = site.desk.table.base
+    # What is beyond the bound meanwhile only makes them longer, so that it cannot grow for ever.
+    assert max(steps) <= TRIM_ROWS_AT_ONCE + 4 * len(steps)
+    client.pairs("ORDER.NEW", "b", "AAPL", "BUY", 1, "LIMIT", "0.01", "TIF", "IOC")
+    assert site.desk.table.done == 2
+    assert client.pairs("ORDER.STATUS", "1")["status"] == "NEW"
 
 
 def test_a_batch_is_known_as_long_as_one_of_its_orders_is_open() -> None:

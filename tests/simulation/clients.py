@@ -16,7 +16,7 @@ import trio
 
 from orderd.intake.access import Peer
 from tests.simulation.agenda import Agenda
-from tests.simulation.intents import Intent, Kind, Said
+from tests.simulation.intents import Intent, Kind, Said, Words
 from tests.simulation.links import Link, Listener, Stream
 from tests.simulation.shape import Shape
 from tests.simulation.workload import Workload
@@ -80,6 +80,10 @@ class Clients:
         self._budget = self.shape.commands
         self._agenda = Agenda(random.Random(rng.getrandbits(64)), self.shape, self.workload, site)
         self._over = False
+        self._gossip: list[Intent] = []
+        """What somebody has said just now."""
+        self._told = trio.Event()
+        """Set when there is some, for those who listen."""
         self._refused = 0
         """Attempts to connect in phase two that came to nothing."""
         self._people = [self._person(index) for index in range(self.shape.clients)]
@@ -178,11 +182,50 @@ class Clients:
             if not await link.say(commands, rng, pieces=pieces, more=garbage) or garbage:
                 await link.drain(2.0)
                 return
-            await trio.sleep(rng.expovariate(1 / (pause_s * len(commands))))
+            self._tell(commands)
+            heard = await self._rest(rng, rng.expovariate(1 / (pause_s * len(commands))))
+            if heard and not await link.say([self._ask(rng)], rng):
+                await link.drain(2.0)
+                return
             while link.outstanding >= shape.depth:
                 if not await link.wait(shape.patience_s):
                     return
         await self._leave(link, rng)
+
+    def _tell(self, commands: list[Said]) -> None:
+        """Who listens hears what was said, before it can have been done."""
+        said = [one.intent for one in commands if one.intent is not None and one.intent.is_lasting]
+        said += [part for one in commands if one.transaction for part in one.transaction.parts]
+        if said:
+            self._gossip = said
+            self._told.set()
+            self._told = trio.Event()
+
+    async def _rest(self, rng: random.Random, seconds: float) -> bool:
+        """Do nothing for so long; whether it ended before, because somebody else said something."""
+        if not self.shape.nosy or rng.random() >= self.shape.nosy:
+            await trio.sleep(seconds)
+            return False
+        with trio.move_on_after(seconds):
+            await self._told.wait()
+            return True
+        return False
+
+    def _ask(self, rng: random.Random) -> Said:
+        """About what was said just now: how it stands, or the very same."""
+        intent = rng.choice(self._gossip)
+        if intent.is_lasting and rng.random() < 0.4:
+            return Said(intent.words, intent)
+        about = intent.about if intent.kind is Kind.ORDER else b""
+        kinds = ("status", "status", "wait", "list") if about else ("list",)
+        kind = rng.choice(kinds)
+        if kind == "status":
+            words: Words = (b"ORDER.STATUS", about)
+        elif kind == "wait":
+            words = (b"ORDER.WAIT", about, b"%d" % rng.choice((0, 5, 100)))
+        else:
+            words = (b"ORDER.LIST", rng.choice((b"ALL", b"OPEN")), b"COUNT", b"1000")
+        return Said(words, Intent(Kind.QUERY, words, about))
 
     def _think(self, person: Person, link: Link, count: int) -> list[Said]:
         """What to say next: what is to be said again first."""

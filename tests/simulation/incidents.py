@@ -129,8 +129,22 @@ class Incidents:
                 await process.ended.wait()
             if process.failure is not None and not isinstance_all(process.failure, JournalError):
                 raise Contradiction("damage", f"{process.name}: {describe(process.failure)}")
-            if process.failure is not None and place is not None and ".snapshot" in place:
-                # The other one, or the journal from its first record on, is as good.
+
+    async def _rotten_snapshot(self) -> None:
+        engine = self._world.engine
+        if not await self._until(lambda: sum(name.endswith(".snapshot") for name in engine.disk.names) > 1):
+            return
+        # By then what the new one makes superfluous is gone, if nothing has come between.
+        await trio.sleep(self._rng.uniform(0, 0.5))
+        async with _Aside(self._world, engine) as aside:
+            aside.written_up_to, aside.is_silent = engine.last_commit_at, False
+            place = engine.disk.flip_in_newest_snapshot(self._rng, DIRECTORY)
+            self._world.trace.add(f"{trio.current_time():.6f} bit flips at {place}")
+            process = aside.start()
+            with trio.move_on_after(1.0):
+                await process.ended.wait()
+            if process.failure is not None and not engine.disk.troubled:
+                # The older one, and the journal behind it, are as good.
                 raise Contradiction("damage", f"{process.name}: {describe(process.failure)}, a bit flipped at {place}")
 
     async def _two_at_once(self) -> None:

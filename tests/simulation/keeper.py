@@ -11,6 +11,7 @@ from tests.simulation.kernel import Process
 from tests.simulation.machine import Machine, describe, isinstance_all
 
 RESTART_MAX = 4.0
+POWER_SOON_S = 0.5
 
 
 class Halted(Exception):
@@ -29,6 +30,8 @@ class Keeper:
         """Whether nobody starts it: somebody is at work on the machine."""
         self.pause_mean_s = 0.3
         """How long it is down, on average."""
+        self.power = 0.0
+        """How often a disk that has failed soon loses power as well: what it did not take may be seen until then."""
         self._rng = rng
         self._may_fail = may_fail
         self._resumed = trio.Event()
@@ -47,8 +50,14 @@ class Keeper:
             assert process is not None
             await process.ended.wait()
             self._look(process)
+            if process.failure is not None and self.power and self._rng.random() < self.power:
+                self.machine.ground.timers.at(self._rng.expovariate(1 / POWER_SOON_S), self._lose_power)
             with trio.CancelScope() as self._pause:
                 await trio.sleep(min(self._rng.expovariate(1 / self.pause_mean_s), RESTART_MAX))
+
+    def _lose_power(self) -> None:
+        if self.power and not self.paused and self.machine.is_up:
+            self.machine.kill(power=True)
 
     def _look(self, process: Process) -> None:
         error = process.failure
@@ -78,6 +87,7 @@ class Keeper:
     def hurry(self) -> None:
         """Start it now, and soon from now on."""
         self.pause_mean_s = 0.01
+        self.power = 0.0
         self._pause.cancel()
         self.resume()
 

@@ -49,3 +49,5 @@ class Known:
     market: Market
     number: int = 0
     """What records call it; 0 if they cannot."""
+    price: bytes = b""
+    """That it was placed with; empty if it had none."""

@@ -12,8 +12,8 @@ _WEIGHTS: Final = {
     "new": (30.0, 1.0), "cancel": (8.0, 0.8), "replace": (9.0, 0.7), "mass": (1.5, 0.4), "batch": (7.0, 0.5),
     "multi": (4.0, 0.4), "status": (4.0, 0.6), "wait": (2.0, 0.4), "list": (1.5, 0.4), "reserve": (0.7, 0.3),
     "read": (4.0, 0.5), "subscribe": (1.0, 0.4), "book": (3.0, 0.5), "positions": (1.5, 0.4), "ping": (1.0, 0.4),
-    "info": (0.5, 0.3), "other": (1.0, 0.4), "trading": (0.8, 0.15), "mode": (0.8, 0.2), "reload": (0.6, 0.2),
-    "guard": (2.5, 0.2), "kill": (0.7, 0.1),
+    "info": (0.5, 0.3), "other": (1.0, 0.4), "trading": (0.8, 0.25), "mode": (0.8, 0.2), "reload": (0.6, 0.2),
+    "guard": (2.5, 0.3), "kill": (0.7, 0.1),
 }  # fmt: skip
 """Of each kind of command: how often it is said where it is said at all, and in which share of seeds that is."""
 
@@ -75,6 +75,10 @@ class Shape:
     """Bursts in which something said before is said again, answered or not, by whomever."""
     follows_up: float = 0.3
     """Answers that are not final and are asked about at once."""
+    nosy: float = 0.1
+    """Rests that end when somebody else has said something: it is asked about, or said again, at that very moment."""
+    keeps_price: float = 0.3
+    """Replaces with the price that the order was placed with."""
     patience_s: float = 3.0
     """About how long silence is borne before a client connects anew."""
 
@@ -127,8 +131,15 @@ class Shape:
             "again": some(0.6, 0.2),
             "follows_up": some(0.6, 1.0),
             "patience_s": rng.choice((0.3, 1.0, 3.0, 8.0)),
+            "nosy": some(0.5, 1.0),
+            "keeps_price": some(0.6, 0.8),
         }
         return cls(**{**drawn, **given})
+
+    def lagging(self) -> "Shape":
+        """The same with subscribers that do not read for seconds."""
+        weights = tuple((name, 6.0 if name == "subscribe" else weight) for name, weight in self.weights)
+        return attrs.evolve(self, weights=weights, resp3=1.0, deaf=0.5)
 
     def weighs(self, name: str) -> bool:
         """Whether commands of that kind are said."""

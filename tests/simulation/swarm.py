@@ -47,6 +47,8 @@ INCIDENTS: Final = (
 )  # fmt: skip
 INCIDENT: Final = 0.07
 """How many seeds each one is in."""
+LAGS: Final = 0.05
+"""In how many seeds subscribers fall behind what is kept for them: by chance that is too rare."""
 DIRECTORY: Final = "journal"
 
 
@@ -84,16 +86,24 @@ class Swarm:
         synced = not {"journal.durability"} & (gateway.keys() | engine.keys())
         incidents = [name for name in INCIDENTS if synced and rng.random() < INCIDENT]
         rng.shuffle(incidents)
+        # Not besides another flipped bit: nothing helps who has no good snapshot left.
+        rots = rng.random() < 2 * INCIDENT
+        if rots and synced and "flipped_bit" not in incidents:
+            incidents.append("rotten_snapshot")
+            engine["snapshot.orders"] = 10  # There have to be two.
+        shape = Shape.of(
+            random.Random(f"{seed}/shape"),
+            commands=max(1, commands // len(sites)),
+            duration_s=round(duration_s * 0.8, 1),
+        )
+        if random.Random(f"{seed}/lag").random() < LAGS:
+            shape, gateway["executions.kept"] = shape.lagging(), 20
         return cls(
             seed=seed,
             sites=sites,
             commands=commands,
             duration_s=duration_s,
-            workload=Shape.of(
-                random.Random(f"{seed}/shape"),
-                commands=max(1, commands // len(sites)),
-                duration_s=round(duration_s * 0.8, 1),
-            ),
+            workload=shape,
             network=network_faults(rng),
             gateway_faults=machine_faults(rng, synced="journal.durability" not in gateway),
             engine_faults=machine_faults(rng, synced="journal.durability" not in engine),

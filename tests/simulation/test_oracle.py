@@ -11,6 +11,7 @@ from orderd.orders.entries import BatchMark
 from orderd.orders.guards import GuardMark
 from orderd.wire.records import RECORD, Kind
 from orderd.wire.reports import ExecType, Report
+from tests.simulation.oracle import guards
 from tests.simulation.stories import (
     BOUNDED,
     BUY,
@@ -281,18 +282,19 @@ def test_guards_hold_those_orders_that_they_were_asked_to(story: Story) -> None:
 
 
 def test_guarded_orders_do_not_stay_open(story: Story) -> None:
-    from tests.simulation.oracle.final import check_guards
-
     story.hear(story.say(b"CLIENT", b"CANCELONDISCONNECT", b"ON"), b"OK")
     story.say(*order(b"t1", BUY, b"1.00"))
     story.journal(new(1, BUY, b"1.00"), ids=(b"t1",), guards=[GuardMark(0, 1, 5)])
     story.execute()
     with broken("guards"):
-        check_guards(story.oracle.sites["a"])
+        guards.check_all(story.oracle.sites["a"])
+    with broken("guards"):
+        guards.take_end(story.oracle.sites["a"], 5, 0.0)
+    del story.oracle.sites["a"].guards_ended[5]
     story.journal(cancel(1))
     story.gateway([entries.GuardEnd(5).encode()])
     story.execute()
-    check_guards(story.oracle.sites["a"])
+    guards.check_all(story.oracle.sites["a"])
     with broken("twice"):
         story.journal(cancel(1))
 

@@ -5,9 +5,9 @@ import pytest
 from orderd.orders import entries
 from orderd.orders.batches import digest_of
 from orderd.orders.entries import BatchMark
-from orderd.orders.trading import TradingState
 from orderd.wire.records import RECORD, Kind
-from tests.simulation.stories import BUY, Story, broken, cancel, error, flat, new, order, traded
+from tests.simulation.oracle import Limits, SiteLimits
+from tests.simulation.stories import BUY, SELL, Story, broken, cancel, error, flat, order, traded
 
 
 @pytest.fixture
@@ -100,6 +100,93 @@ def test_unknown_is_said_for_a_reason_and_not_before_patience_ends(story: Story)
     patient.now += 5
     patient.hear(number, patient.pairs(1, status="UNKNOWN", reason="SENT"))
     patient.oracle.daemon_ended("a", "stopped", None, patient.now)
+
+
+def test_a_request_id_is_found_once_there_is_such_a_request(story: Story) -> None:
+    story.place(b"t1", BUY, b"1.00")
+    early = story.say(b"ORDER.STATUS", b"r1")
+    story.say(b"ORDER.CANCEL", b"t1", b"ID", b"r1")
+    story.journal(cancel(1), ids=(b"r1",))
+    story.hear(early, error("NOTFOUND r1 is not an order that is remembered"))
+    late = story.say(b"ORDER.STATUS", b"r1")
+    with broken("notfound"):
+        story.hear(late, error("NOTFOUND r1 is not an order that is remembered"))
+
+
+def without_number(pairs: list[bytes]) -> list[bytes]:
+    assert pairs[2] == b"order_id"
+    return [*pairs[:3], b"0", *pairs[4:]]
+
+
+def test_an_unknown_has_the_number_of_what_is_durable_and_of_nothing_else(story: Story) -> None:
+    truth = Story()
+    truth.place(b"t1", BUY, b"1.00")
+    lost = story.say(*order(b"t1", BUY, b"1.00"))
+    with broken("durable"):
+        story.hear(lost, truth.pairs(1, status="UNKNOWN", reason="NOT_SENT"))
+    with broken("unknown"):
+        story.hear(lost, truth.pairs(1, status="UNKNOWN", reason="JOURNAL"))
+    with broken("unknown"):
+        story.hear(lost, without_number(truth.pairs(1, status="UNKNOWN", reason="SENT")))
+    without = without_number(truth.pairs(1, status="UNKNOWN", reason="NOT_SENT"))
+    story.hear(lost, without)
+    story.place(b"t1", BUY, b"1.00")
+    # It may not have taken notice of its commit when that was asked.
+    story.hear(story.say(b"ORDER.STATUS", b"t1"), without)
+    story.execute()
+    number = story.say(b"ORDER.STATUS", b"t1")
+    with broken("unknown"):
+        story.hear(number, without)
+
+
+def test_an_unknown_batch_likewise(story: Story) -> None:
+    records = RECORD.pack(5, 100, 1, 1, 0, Kind.NEW, 0)
+    number = story.say(b"ORDER.BATCH", b"b1", records)
+    reply = {"batch_id": "b1", "orders": "1", "status": "UNKNOWN", "accepted": "0", "rejected": "0", "trades": "0",
+             "first_order_id": "0", "reason": "NOT_SENT"}  # fmt: skip
+    for wrong in ({"reason": "SENT"}, {"reason": "JOURNAL", "first_order_id": "1"}, {"reason": "IOC"}):
+        with broken("unknown"):
+            story.hear(number, flat(reply | wrong))
+    with broken("ids"):
+        story.hear(number, flat(reply | {"first_order_id": "1"}))
+    story.hear(number, flat(reply))
+    story.journal(records, batches=[BatchMark(0, 1, digest_of(records), b"b1")])
+    with broken("ids"):
+        story.hear(number, flat(reply | {"first_order_id": "2"}))
+    story.hear(number, flat(reply | {"first_order_id": "1"}))
+    story.execute()
+    again = story.say(b"ORDER.BATCH", b"b1", records)
+    with broken("unknown"):
+        story.hear(again, flat(reply))
+
+
+def test_a_batch_is_known_as_long_as_one_of_its_orders_is_open() -> None:
+    story = Story(Limits({"a": SiteLimits(remembered_max=1)}))
+    records = RECORD.pack(5, 100, 1, 1, 0, Kind.NEW, 0), RECORD.pack(6, 100, 1, 1, 0, Kind.NEW, 0)
+    words, mark = (b"ORDER.BATCH", b"b1", b"".join(records)), BatchMark(0, 2, digest_of(b"".join(records)), b"b1")
+    story.say(*words)
+    story.journal(*records, batches=[mark])
+    duplicate = error("DUPLICATE record 0: number 5 is known")
+    story.place(b"t1", SELL, b"1.00", b"1")
+    story.execute()
+    with broken("duplicate"):
+        story.hear(story.say(*words), duplicate)
+    story.place(b"t2", SELL, b"1.00", b"1")
+    story.execute()
+    story.hear(story.say(*words), duplicate)
+
+
+def test_a_batch_of_which_an_order_is_open_is_not_taken_again() -> None:
+    story = Story(Limits({"a": SiteLimits(remembered_max=1)}))
+    records = RECORD.pack(5, 100, 1, 1, 0, Kind.NEW, 0)
+    mark = BatchMark(0, 1, digest_of(records), b"b1")
+    for _ in range(2):
+        story.say(b"ORDER.BATCH", b"b1", records)
+    story.journal(records, batches=[mark])
+    story.place(b"t1", BUY, b"1.00")
+    story.execute()
+    with broken("twice"):
+        story.journal(records, batches=[mark])
 
 
 def test_errors_say_what_is_so(story: Story) -> None:
@@ -218,18 +305,3 @@ def test_pushes_are_gapless_and_only_for_who_wants_them(story: Story) -> None:
     for exec_id in (2, 4):
         with broken("pushes"):
             story.oracle.pushed("a", 1, [b"exec", b"%d" % exec_id, pairs[exec_id - 1]], story.now)
-
-
-def test_while_trading_is_halted_no_order_is_taken(story: Story) -> None:
-    halt, go_on = (
-        entries.TradingEntry(state, 1, "me").encode() for state in (TradingState.HALTED, TradingState.ACTIVE)
-    )
-    story.say(*order(b"t1", BUY, b"1.00"))
-    # What was taken in before may be in the same commit.
-    story.gateway([halt, entries.Orders(1, 1, new(1, BUY, b"1.00"), [(0, b"t1")], []).encode()])
-    story.rows.append(new(1, BUY, b"1.00"))
-    story.gateway([go_on])
-    story.place(b"t2", BUY, b"1.00")
-    story.gateway([halt])
-    with broken("halted"):
-        story.place(b"t3", BUY, b"1.00")

@@ -144,11 +144,13 @@ class Workload:
         is_number = rng.random() < self.shape.number_ids
         cl_ord_id = b"%d" % (FIRST_NUMBER + serial) if is_number else b"t%d" % serial
         kind: Words = (b"MARKET",)
+        price = b""
         if rng.random() >= self.shape.market:
-            kind = (b"LIMIT", market.price(self.ticks(market, sell=sell)))
+            price = market.price(self.ticks(market, sell=sell))
+            kind = (b"LIMIT", price)
         options = self._options(market, kind, lots)
         words = (b"ORDER.NEW", cl_ord_id, market.symbol, SIDES[sell], market.quantity(lots), *kind, *options)
-        self.remember(Known(cl_ord_id, market, FIRST_NUMBER + serial if is_number else 0))
+        self.remember(Known(cl_ord_id, market, FIRST_NUMBER + serial if is_number else 0, price))
         return Intent(Kind.ORDER, words, cl_ord_id)
 
     def _options(self, market: Market, kind: Words, lots: int) -> Words:
@@ -203,7 +205,10 @@ class Workload:
 
     def _replace(self) -> Intent:
         known = self.order()
-        words = (known.market.quantity(self.lots()), known.market.price(self.ticks(known.market)))
+        price = known.market.price(self.ticks(known.market))
+        if known.price and self.rng.random() < self.shape.keeps_price:
+            price = known.price
+        words = (known.market.quantity(self.lots()), price)
         is_open = (b"OPEN",) if self.rng.random() < 0.4 else ()
         return self._request((b"ORDER.REPLACE", known.cl_ord_id, *words, *is_open), known)
 

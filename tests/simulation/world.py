@@ -181,7 +181,7 @@ class World:
             faults = swarm.engine_faults if machine is self.engine else swarm.gateway_faults
             rng = self.rng(f"{machine.name} keeper")
             keeper = Keeper(machine, rng, partial(self._may_fail, machine))
-            keeper.pause_mean_s = faults.pause_mean_s
+            keeper.pause_mean_s, keeper.power = faults.pause_mean_s, faults.power
             self.keepers[machine.name] = keeper
             machine.arm = dies_at_calls(machine, self.rng(f"{machine.name} calls"), faults.dies_at_call, faults.power)
             machine.quick_disk = faults.quick_disk
@@ -217,10 +217,19 @@ class World:
         for name in self.swarm.transports:
             transport: Any = name
             await trio.sleep(rng.uniform(0, self.swarm.duration_s / len(self.swarm.transports)))
+            if rng.random() < 0.5:
+                await self._until_in_flight(gateway)
             settings = gateway.file
             gateway.file = attrs.evolve(settings, engine=attrs.evolve(settings.engine, transport=transport))
             gateway.trace(f"its file says {transport}")
             gateway.send_signal(signal.SIGHUP)
+
+    async def _until_in_flight(self, gateway: Gateway) -> None:
+        """Soon there may be something under way that a reload could lose."""
+        for _ in range(200):
+            if gateway.daemon is not None and gateway.is_up and gateway.daemon.gateway.link.in_flight:
+                return
+            await trio.sleep(0.002)
 
     async def _audit(self, auditor: Auditor) -> None:
         rng = self.rng("audits")

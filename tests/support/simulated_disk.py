@@ -163,9 +163,6 @@ class SimulatedDisk:
         """
         paths = [path for path in self.names if path.startswith(f"{directory}/")]
         rng.shuffle(paths)
-        if rng.random() < 0.4:
-            # There are more segments, and most of what is in them is behind a snapshot.
-            paths.sort(key=lambda path: not path.endswith(".snapshot"))
         for path in paths:
             if not path.endswith((".segment", ".snapshot")):
                 continue
@@ -180,12 +177,22 @@ class SimulatedDisk:
                 offset = rng.randrange(written, len(file.cached))
             else:
                 offset = rng.randrange(min(surely, written))
-            bit = rng.randrange(8)
-            for data in (file.cached, file.durable):
-                if offset < len(data):
-                    data[offset] ^= 1 << bit
-            return f"{path}, offset {offset}, {written} written, bit {bit}"
+            return f"{self._flip_at(rng, path, offset)}, {written} written"
         return None
+
+    def flip_in_newest_snapshot(self, rng: random.Random, directory: str) -> str | None:
+        """The same anywhere in the engine's newest snapshot, if there is one."""
+        paths = [path for path in self.names if path.startswith(f"{directory}/") and path.endswith(".snapshot")]
+        if not paths:
+            return None
+        return self._flip_at(rng, max(paths), rng.randrange(len(self.names[max(paths)].cached)))
+
+    def _flip_at(self, rng: random.Random, path: str, offset: int) -> str:
+        file, bit = self.names[path], rng.randrange(8)
+        for data in (file.cached, file.durable):
+            if offset < len(data):
+                data[offset] ^= 1 << bit
+        return f"{path}, offset {offset}, bit {bit}"
 
     @classmethod
     def holding(cls, files: dict[str, bytes]) -> "SimulatedDisk":

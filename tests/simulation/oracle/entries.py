@@ -6,6 +6,7 @@ guards are given out and end once; what is unconfirmed is bounded.
 
 from typing import Final
 
+from tests.simulation.oracle import guards
 from tests.simulation.oracle.errors import Contradiction
 from tests.simulation.oracle.groups import Groups
 from tests.simulation.oracle.records import (
@@ -25,7 +26,6 @@ from tests.simulation.oracle.records import (
 )
 from tests.simulation.oracle.site import REASONS_HIDDEN, Site
 
-HALTED: Final = 2
 PATHS: Final = ("none", "udp", "grpc")
 
 
@@ -42,7 +42,7 @@ class Entries:
         site.commits += 1
         # One commit at a time: orderd has taken notice of the last one, and perhaps not of this one yet.
         site.sure_rows, site.sure_executions = max(site.sure_rows, len(site.rows)), site.executions
-        site.halted |= site.halts
+        site.trading.begin(site.commits)
         for kind, payload in entries:
             if kind in (ORDERS, AGED, GUARDED):
                 self._groups.take(group_of(kind, payload), tick, now)
@@ -52,18 +52,14 @@ class Entries:
                 self._take_start(payload, now)
             elif kind in (TRADING, ACCOUNT_TRADING):
                 account = int.from_bytes(payload[1:3], "little") if kind == ACCOUNT_TRADING else None
-                site.halts[account] = payload[0] == HALTED
-                if not site.halts[account]:
-                    site.halted[account] = False
+                site.trading.said(account, payload[0])
             elif kind == RESERVE:
                 after = int.from_bytes(payload, "little")
                 if after < site.reserved:
                     raise Contradiction("reserve", f"{site.name}: numbers up to {after} after those to {site.reserved}")
                 site.reserved = after
             elif kind == GUARD_END:
-                guard = int.from_bytes(payload, "little")
-                if site.guards_ended.setdefault(guard, site.commits) != site.commits:
-                    raise Contradiction("guards", f"{site.name}: guard {guard:#x} ends twice, at {now:.6f}")
+                guards.take_end(site, int.from_bytes(payload, "little"), now)
         if not site.has_started:
             raise Contradiction("epoch", f"{site.name} commits at {now:.6f}, and has not journaled its start")
         if site.limits.unconfirmed_max and len(site.rows) > site.limits.unconfirmed_max:
@@ -107,6 +103,7 @@ class Entries:
             if state > 0:
                 row = site.rows[report[8] - 1]
                 row.note_known(tick, state)
+                site.trading.heard(row, row.states[row.journaled], row.states[state])
                 row.journaled = state
                 if row.done:
                     row.heard = len(site.rows)

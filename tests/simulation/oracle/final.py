@@ -124,20 +124,3 @@ def check_info(site: Site, info: Pairs) -> None:
     remembered, most = int(info["orders_remembered"]), site.limits.remembered_max
     if remembered > most:
         raise Contradiction("bounds", f"{site.name}: {remembered} done orders are remembered, at most {most} may be")
-
-
-def check_guards(site: Site) -> None:
-    """Orders of connections that wanted them cancelled with them, and are gone."""
-    for row in site.rows:
-        if row.kind != NEW or not row.guard or not row.is_open:
-            continue
-        origins = [o for o in site.talk.origins.values() if row.order_id - len(row.extensions) in o.rows]
-        if row.batch is not None:
-            origins = [o for o in site.talk.origins.values() if o.key[0] == b"batch" and row.batch.first in o.rows]
-        by = [one.connection for origin in origins for one in origin.attempts]
-        if row.guard not in site.guards_ended or not any(one.may_release for one in by):
-            numbers = [one.number for one in by]
-            raise Contradiction(
-                "guards", f"{site.name}: order {row} is open in the end; it is in guard {row.guard:#x} of one of the "
-                f"connections {numbers}, which are gone",
-            )  # fmt: skip

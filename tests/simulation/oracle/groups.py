@@ -2,7 +2,7 @@
 
 Rules: every record belongs to a command that was really said, and no id is there twice; what a connection says is
 journaled in its order; a batch and a transaction are journaled whole; a cancel stands behind its order; what was
-refused is not journaled; while trading is halted no order is.
+refused is not journaled, nor what the state of trading forbids.
 """
 
 from tests.simulation.oracle.errors import Contradiction
@@ -80,8 +80,7 @@ class Groups:
         if row.name in site.requests and not site.may_forget(site.requests[row.name].order_id):
             raise Contradiction("twice", f"{what} has the id of request {site.requests[row.name].order_id}")
         site.names[row.name] = row
-        if site.halted.get(None) or site.halted.get(account if row.batch is None else None):
-            raise Contradiction("halted", f"{what} although trading was halted by a commit before the last one")
+        site.trading.check(row, what)
         if row.batch is not None:
             return
         content = (price, lots, instrument, account, flags, row.extensions)
@@ -112,6 +111,9 @@ class Groups:
                     raise Contradiction("overtaken", f"{what} is about an order that is not before it")
                 row.request_id = request_id or b""
             keys = self._keys_of(row) if row.target is not None else []
+            target = row.target or site.names.get(b"%d" % row.fields[0])
+            if row.kind == CANCEL and target is not None:
+                target.is_asked_back = True
         if row.batch is not None:
             return
         if request_id is not None:

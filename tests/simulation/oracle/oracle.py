@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from tests.simulation.oracle import final
+from tests.simulation.oracle import final, guards
 from tests.simulation.oracle.applied import Engine
 from tests.simulation.oracle.books import BooksTold
 from tests.simulation.oracle.entries import Entries
@@ -221,7 +221,7 @@ class Oracle:
         final.check_positions(place, positions)
         final.check_books(place, books, self.engine)
         final.check_info(place, info)
-        final.check_guards(place)
+        guards.check_all(place)
         if place.executions and self._audited.get(site, 0) != place.executions:
             raise Contradiction(
                 "final", f"{site}: read to execution {self._audited.get(site, 0)}, {place.executions} are"

@@ -1,7 +1,8 @@
 """What a reply may say of an order: that it is one, how it stands, and nothing that it has left behind.
 
 An order's states are known one by one (:mod:`tests.simulation.oracle.outcomes`). What a reply shows must be one of
-them: not before what whoever asked could know already, and not beyond what the engine has committed.
+them: not before what whoever asked could know already, and not beyond what the engine has committed. Its ``order_id``
+is that of an order in the journal; only of one that may not be there yet it is 0, with ``UNKNOWN``.
 """
 
 from collections.abc import Iterable
@@ -64,6 +65,7 @@ class OrdersTold:
         status, reason = pairs.get("status", ""), pairs.get("reason", "")
         if status == "UNKNOWN":
             self.check_unknown(command, reason, int(pairs.get("order_id", 0)), what, now)
+            self._check_numbered(command, pairs, what)
         if reason == "FORGOTTEN" and "cl_ord_id" not in pairs:
             if self._site.limits.remembered_max == UNBOUNDED:
                 raise Contradiction("forgotten", f"{what}; nothing is ever forgotten here")
@@ -84,10 +86,12 @@ class OrdersTold:
 
     def _row(self, pairs: Pairs, what: str) -> Row | None:
         name, order_id = pairs["cl_ord_id"].encode(), int(pairs["order_id"])
+        if not order_id and pairs["status"] == "UNKNOWN":
+            # It may never become durable. Whether it is was checked with the reason.
+            return None
         row = self._site.rows_at(order_id)
         if row is None:
-            if pairs["status"] == "UNKNOWN" or self._site.is_loose:
-                # It may never become durable: that is what UNKNOWN says.
+            if self._site.is_loose:
                 return None
             raise Contradiction("durable", f"{what}, and {order_id} is not in the journal: {len(self._site.rows)} is")
         if row.name != name or not row.states:
@@ -153,6 +157,19 @@ class OrdersTold:
         timely = now - command.at >= patience_s - SLACK_S or reason == "FORGOTTEN"
         if not timely:
             site.excuse(command.connection.life, f"{what}, and nothing had ended its patience")
+
+    def _check_numbered(self, command: Command, pairs: Pairs, what: str) -> None:
+        """That an order has its number if it is surely durable, and none if it surely is not."""
+        site, reason, order_id = self._site, pairs["reason"], int(pairs["order_id"])
+        if order_id and reason == "JOURNAL" and command.said.name == b"ORDER.NEW":
+            raise Contradiction("unknown", f"{what}, with a number that another order may get")
+        if order_id:
+            return
+        if reason in ("SENT", "FORGOTTEN"):
+            raise Contradiction("unknown", f"{what}, without its number: only what is durable is sent")
+        row = site.names.get(pairs["cl_ord_id"].encode())
+        if row is not None and site.must_be_durable(row, command) and not site.may_forget(row.order_id):
+            raise Contradiction("unknown", f"{what}, without its number; {row} was durable before it was asked")
 
     def _applied_before(self, command: Command, order_id: int) -> Row | None:
         """The order, or request, that the reply is about, if the engine had it before the command was said."""

@@ -6,7 +6,7 @@ import hiredis
 
 from tests.simulation.oracle.errors import Contradiction
 from tests.simulation.oracle.executions import ExecutionsTold
-from tests.simulation.oracle.orders_told import SLACK_S, OrdersTold, Pairs, pairs_of
+from tests.simulation.oracle.orders_told import OrdersTold, Pairs, pairs_of
 from tests.simulation.oracle.rows import NAMES_BY_REASON, UNKNOWN_ORDER, Batch, Row
 from tests.simulation.oracle.said import CANCEL, NEW
 from tests.simulation.oracle.site import Site
@@ -75,8 +75,12 @@ class Replies:
             raise Contradiction("refused", f"{what}, and was journaled as {origin.rows}")
         if word == "NOTFOUND" and command.said.target:
             row = self._named(command.said.target)
-            if row is not None and 0 < row.committed_tick <= command.tick and not site.may_forget(row.order_id):
-                raise Contradiction("notfound", f"{what}; it is {row}, journaled at {row.committed_at:.6f}")
+            # The id may be that of a request about it, which came later, and may be forgotten sooner.
+            named = site.names.get(command.said.target) or site.requests.get(command.said.target)
+            if row is None or named is None or site.may_forget(row.order_id) or site.may_forget(named.order_id):
+                return
+            if 0 < named.committed_tick <= command.tick:
+                raise Contradiction("notfound", f"{what}; it is {row}, journaled at {named.committed_at:.6f}")
         elif word == "DUPLICATE":
             self._duplicate(command, what)
         elif word == "TRIMMED":
@@ -110,8 +114,9 @@ class Replies:
         known = site.names.get(name or b"") or site.requests.get(name or b"")
         if known is None:
             raise Contradiction("duplicate", f"{what}, and nothing has that id")
-        if known.target is not None and known.target is not site.names.get(known.target.name):
-            return  # That order was forgotten, and its id is another one's now.
+        target = known.target
+        if target is not None and (target is not site.names.get(target.name) or site.may_forget(target.order_id)):
+            return  # That order was forgotten, and its id is another one's now, though that may not be journaled yet.
         if origin.rows and not site.may_forget(origin.rows[0]):
             raise Contradiction("duplicate", f"{what}; it is {known}, and just that")
 
@@ -132,10 +137,10 @@ class Replies:
         what = f"{site.name}: {command} was answered {pairs} at {now:.6f}"
         if pairs.get("status") == "QUEUED" and waits:
             raise Contradiction("mode", f"{what}, and was to be confirmed first")
+        if "cl_ord_id" in pairs and pairs["cl_ord_id"].encode() != command.said.target:
+            raise Contradiction("ids", f"{what}, which is another order")
         row = self._orders.check(command, pairs, tick, now, least=self._least(command, pairs, what))
         if row is not None or pairs.get("status") == "QUEUED":
-            if pairs["cl_ord_id"].encode() != command.said.target:
-                raise Contradiction("ids", f"{what}, which is another order")
             self._check_taken(command, int(pairs["order_id"]), what)
 
     def _least(self, command: Command, pairs: Pairs, what: str) -> int:
@@ -263,17 +268,32 @@ class Replies:
         pairs, site = pairs_of(reply), self._site
         what = f"{site.name}: {command} was answered {pairs} at {now:.6f}"
         status, waits = pairs["status"], self._says_confirmed(command)
-        if status == "UNKNOWN":
-            # There is no reason with it, so only time, an end or a failed journal can be.
-            if now - command.at < site.limits.reply_timeout_s - SLACK_S:
-                site.excuse(command.connection.life, f"{what}, and nothing had ended its patience")
-            return
         batch = site.batches.get(command.said.target)
-        if batch is None or batch.records != command.words[2]:
+        if batch is not None and batch.records != command.words[2]:
+            batch = None
+        if status == "UNKNOWN":
+            self._check_unknown_batch(command, pairs, batch, what, now)
+            return
+        if batch is None:
             raise Contradiction("durable", f"{what}, and no such batch is in the journal")
         if (status == "QUEUED" and waits) or status not in ("QUEUED", "DONE"):
             raise Contradiction("mode", f"{what}, and was to be confirmed first")
         self._check_batch(batch, pairs, what)
+
+    def _check_unknown_batch(self, command: Command, pairs: Pairs, batch: Batch | None, what: str, now: float) -> None:
+        """Likewise as of an order: it has its number if it is durable."""
+        site, reason, first = self._site, pairs["reason"], int(pairs["first_order_id"])
+        self._orders.check_unknown(command, reason, first, what, now)
+        if site.is_loose:
+            return
+        if bool(first) != (reason == "SENT") and reason != "NOT_SENT":
+            raise Contradiction("unknown", f"{what}: it has a number if it was sent, and none if its commit failed")
+        if first and (batch is None or batch.first != first):
+            raise Contradiction("ids", f"{what}; it is {f'from {batch.first} on' if batch else 'not in the journal'}")
+        if first or batch is None or site.may_forget_batch(batch):
+            return
+        if site.must_be_durable(site.rows[batch.first - 1], command):
+            raise Contradiction("unknown", f"{what}, without its number; it was durable before it was asked")
 
     def _check_batch(self, batch: Batch, pairs: Pairs, what: str) -> None:
         orders = batch.end - batch.first - batch.extensions

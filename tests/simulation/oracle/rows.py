@@ -69,6 +69,8 @@ class Row:
     """How many records there were, at most, when orderd heard that it was done."""
     withdrawn: int = 0
     """Order id of the cancel by which orderd has withdrawn it, for a client that is gone."""
+    is_asked_back: bool = False
+    """Whether a cancel of it is journaled, whoever wanted that."""
     epoch: int = 0
     """Of the start of orderd that journaled it."""
     rejected: int = 0

@@ -7,7 +7,9 @@ import attrs
 from tests.simulation.oracle.errors import Contradiction
 from tests.simulation.oracle.limits import SiteLimits
 from tests.simulation.oracle.rows import Batch, Row
-from tests.simulation.oracle.talk import Talk
+from tests.simulation.oracle.said import NEW
+from tests.simulation.oracle.talk import Command, Talk
+from tests.simulation.oracle.trading import TradingRules
 
 REASONS_HIDDEN: Final = (10, 12)
 """Of these reports clients see no execution: MASS_CANCELED, EXTENDED."""
@@ -62,10 +64,7 @@ class Site:
     is_loose: bool = False
     """What it lost is known; what its clients were told of that cannot be held against it."""
     commits: int = 0
-    halted: dict[int | None, bool] = attrs.field(factory=dict)
-    """By account, None for all: whether trading has been halted since a commit before the last one."""
-    halts: dict[int | None, bool] = attrs.field(factory=dict)
-    """The same with what the last commit said."""
+    trading: TradingRules = attrs.field(factory=TradingRules)
     sure_rows: int = 0
     """Records that orderd knows to be durable, and shows."""
     sure_executions: int = 0
@@ -83,14 +82,21 @@ class Site:
         self.excuses.setdefault(life, text)
 
     def may_forget_batch(self, batch: Batch) -> bool:
-        """The same of a batch's id, which goes although some of its orders may still be open."""
-        return self.is_loose or self._are_behind(batch.end - 1)
+        """Whether orderd may have forgotten a batch's id: not as long as it remembers one of its orders."""
+        if self.is_loose:
+            return True
+        orders = [row for row in self.rows[batch.first - 1 : batch.end - 1] if row.kind == NEW]
+        return all(self.may_forget(row.order_id) for row in orders) and self._are_behind(batch.end - 1)
 
     def may_forget(self, order_id: int) -> bool:
         """Whether orderd may have forgotten that record, so that its id counts as new."""
         if self.is_loose:
             return True
         return self.rows[order_id - 1].done and self._are_behind(order_id)
+
+    def must_be_durable(self, row: Row, command: Command) -> bool:
+        """Whether orderd knew that it is when that was said."""
+        return row.order_id <= command.rows or 0 < row.applied_tick < command.tick
 
     def _are_behind(self, order_id: int) -> bool:
         """Whether so many are behind it as orderd remembers, or were done when it was there, as far as orderd heard."""

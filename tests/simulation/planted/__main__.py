@@ -16,6 +16,7 @@ from tests.simulation.planted.catalogue import ALL
 from tests.simulation.planted.planting import changes
 from tests.simulation.planted.table import Record
 from tests.simulation.planted.trying import Task, Tried, in_children
+from tests.simulation.swarm import Swarm
 
 SEEDS_RECORDED = 2
 
@@ -24,10 +25,13 @@ SEEDS_RECORDED = 2
 @click.option("--name", "names", multiple=True, help="Only this bug; may be said again.")
 @click.option("--find", is_flag=True, help="Search for seeds and write them down.")
 @click.option("--tries", type=int, default=200, show_default=True, help="With --find: seeds that are tried.")
+@click.option("--where", help="With --find: only worlds that have this on (see Swarm.active).")
 @click.option("--whole", is_flag=True, help="With --find: try all of them, to see how many catch it.")
 @click.option("--jobs", type=int, default=os.cpu_count() or 1, show_default=True, help="Worlds side by side.")
 @click.option("--verbose", is_flag=True, help="Say what the worlds say.")
-def main(names: tuple[str, ...], find: bool, tries: int, whole: bool, jobs: int, verbose: bool) -> None:
+def main(
+    names: tuple[str, ...], find: bool, tries: int, where: str | None, whole: bool, jobs: int, verbose: bool
+) -> None:
     """Plant bugs, and see the simulation catch them."""
     unknown = [name for name in names if name not in ALL]
     if unknown:
@@ -36,7 +40,8 @@ def main(names: tuple[str, ...], find: bool, tries: int, whole: bool, jobs: int,
     for name in wanted:
         # Here, and not in a child: a patch that does not fit any more is no bug that was caught.
         changes(ALL[name])
-    sys.exit(search(wanted, tries, whole, jobs, verbose) if find else show(wanted, jobs, verbose))
+    seeds = [seed for seed in range(1, tries + 1) if where is None or where in Swarm.of(seed).active]
+    sys.exit(search(wanted, seeds, whole, jobs, verbose) if find else show(wanted, jobs, verbose))
 
 
 def show(wanted: list[str], jobs: int, verbose: bool) -> int:
@@ -70,22 +75,22 @@ def show(wanted: list[str], jobs: int, verbose: bool) -> int:
     return 1 if bad or any(name in records for name in missed) else 0
 
 
-def search(wanted: list[str], tries: int, whole: bool, jobs: int, verbose: bool) -> int:
-    """Find the seeds that catch each bug, and write them down."""
-    most = tries if whole else SEEDS_RECORDED
+def search(wanted: list[str], seeds: list[int], whole: bool, jobs: int, verbose: bool) -> int:
+    """Find which of ``seeds`` catch each bug, and write them down."""
+    most = len(seeds) if whole else SEEDS_RECORDED
     found: dict[str, list[Tried]] = defaultdict(list)
     last: dict[str, int] = {}
-    for tried in in_children([Task(ALL[name], range(1, tries + 1), most) for name in wanted], jobs):
+    for tried in in_children([Task(ALL[name], seeds, most) for name in wanted], jobs):
         last[tried.name] = tried.seed
         if tried.rule is not None:
             found[tried.name].append(tried)
             if verbose:
                 click.echo(f"{tried.name}: {tried.text}\n")
-        if tried.seed == tries or len(found[tried.name]) == most:
+        if tried.seed == seeds[-1] or len(found[tried.name]) == most:
             rules = sorted({one.rule for one in found[tried.name] if one.rule})
             click.echo(f"{tried.name:40} {len(found[tried.name]):3} of {last[tried.name]:3}  {', '.join(rules)}")
-    seeds = sorted({tried.seed for all_ in found.values() for tried in all_[: 2 * SEEDS_RECORDED]})
-    bad = {tried.seed for tried in in_children(shares(seeds, jobs), jobs) if tried.rule is not None}
+    used = sorted({tried.seed for all_ in found.values() for tried in all_[: 2 * SEEDS_RECORDED]})
+    bad = {tried.seed for tried in in_children(shares(used, jobs), jobs) if tried.rule is not None}
     if bad:
         click.echo(f"these seeds fail without a bug, and prove nothing: {sorted(bad)}")
     records = table.load() if table.FILE.exists() else {}
