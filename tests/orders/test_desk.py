@@ -244,7 +244,7 @@ def test_many_open_orders_in_a_row_are_gone_through_in_steps() -> None:
     client, count = site.connect(), 5 * TRIM_ROWS_AT_ONCE
     records = b"".join(RECORD.pack(number, 5, 1, 1, 0, Kind.NEW, 0) for number in range(1, count + 1))
     client.call("ORDER.BATCH", "B", records)
-    steps, before = [], site.desk.table.base
+    steps, before = list[int](), site.desk.table.base
     while site.desk.table.base < count:
         client.pairs("ORDER.NEW", f"a{len(steps)}", "AAPL", "BUY", 1, "LIMIT", "0.01", "TIF", "IOC")
         steps.append(site.desk.table.base - before)
