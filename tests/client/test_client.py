@@ -32,7 +32,8 @@ from tests.support.processes import Site
 
 def test_an_order_lives_from_placed_to_cancelled(client: Client) -> None:
     placed = client.limit("AAPL", "BUY", 100, Decimal("100.25"), tif="GTC", account=5)
-    assert (placed.status, placed.side, placed.quantity, placed.path) == (Status.NEW, Side.BUY, Decimal(100), "udp")
+    assert (placed.status, placed.side, placed.quantity) == (Status.NEW, Side.BUY, Decimal(100))
+    assert placed.path in ("udp", "grpc"), "whichever answers first"
     assert client.status(placed.cl_ord_id).order_id == placed.order_id
     replaced = client.replace(placed.cl_ord_id, 60, "100.50")
     assert (replaced.status, replaced.quantity) == (Status.REPLACED, Decimal(60))

@@ -22,6 +22,8 @@ MakeSite = Callable[..., Site]
 MakeRoads = Callable[..., Roads]
 LIMIT: Final = ("AAPL", "BUY", 1, "LIMIT", "1.00")
 QUEUED: Final = ("MODE", "fire-and-forget")
+UDP_COMES_FIRST: Final = {"udp.timeout_initial_ms": 2000}
+"""However busy the machine is: gRPC is not asked before the first answer over UDP, by which time-outs are measured."""
 
 
 @pytest.fixture
@@ -143,7 +145,7 @@ def test_a_start_with_neither_road_is_told_in_one_line_and_takes_orders(make_sit
 
 def test_an_engine_of_another_version_behind_grpc_is_told_once_and_gets_no_orders(make_roads: MakeRoads) -> None:
     with OldEngine() as old:
-        roads = make_roads(**{"engine.grpc": old.grpc})
+        roads = make_roads(**{"engine.grpc": old.grpc}, **UDP_COMES_FIRST)
         assert roads.client.call("ORDER.NEW", "a", *LIMIT)["path"] == "udp"
         roads.block_udp()
         place_queued(roads.site, "b")
@@ -161,7 +163,7 @@ def test_an_engine_of_another_version_behind_grpc_is_told_once_and_gets_no_order
 def test_another_engine_behind_grpc_is_told_once_and_gets_no_orders(make_roads: MakeRoads, make_site: MakeSite) -> None:
     stranger = make_site()
     stranger.start_engine()
-    roads = make_roads(**{"engine.grpc": str(stranger.grpc_address)})
+    roads = make_roads(**{"engine.grpc": str(stranger.grpc_address)}, **UDP_COMES_FIRST)
     assert roads.client.call("ORDER.NEW", "a", *LIMIT)["path"] == "udp"
     roads.block_udp()
     place_queued(roads.site, "b")
