@@ -68,7 +68,7 @@ class GrpcChannel:
         started_at = trio.current_time()
         host = await self._resolve(timeout_s)
         left_s = max(0.0, started_at + timeout_s - trio.current_time())
-        return await self._bridge.run(self._exchange, host, list(frames), left_s)
+        return await self._bridge.run(self._exchange, host, list(frames), left_s, timeout_s)
 
     async def aclose(self) -> None:
         """End the connection and what is under way on it; nothing can be asked afterwards."""
@@ -87,7 +87,8 @@ class GrpcChannel:
 
     # --- in the asyncio loop ------------------------------------------------------------------------------------------
 
-    async def _exchange(self, host: str, frames: list[bytes], timeout_s: float) -> list[bytes]:
+    async def _exchange(self, host: str, frames: list[bytes], left_s: float, timeout_s: float) -> list[bytes]:
+        """``left_s`` is what is left of ``timeout_s``."""
         if self._closed:
             raise GrpcFailed("the channel is closed")
         connection = self._connection
@@ -95,7 +96,7 @@ class GrpcChannel:
             connection = self._connection = _Connection(BoundedChannel(host, self._address.port, config=CONFIGURATION))
         connection.calls += 1
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(left_s):
                 return await _call(connection.channel, frames)
         # Whatever a foreign or dying server sends comes out of grpclib and h2 as errors of many families: OSError and
         # GRPCError, but KeyError, AssertionError and AttributeError too. All of them mean that there is no reply.

@@ -11,6 +11,9 @@ from tests.simulation.kernel import Process
 from tests.simulation.machine import Machine, describe, isinstance_all
 
 RESTART_MAX = 4.0
+FAILURES_MAX = 5
+RESTART_LATE = 0.3
+"""As service managers do: who fails again and again is started less often."""
 POWER_SOON_S = 0.5
 
 
@@ -42,6 +45,7 @@ class Keeper:
 
     async def run(self) -> None:
         """Until cancelled. Raises :class:`Halted`."""
+        failures = 0
         while True:
             while self.paused:
                 self._resumed = trio.Event()
@@ -52,8 +56,10 @@ class Keeper:
             self._look(process)
             if process.failure is not None and self.power and self._rng.random() < self.power:
                 self.machine.ground.timers.at(self._rng.expovariate(1 / POWER_SOON_S), self._lose_power)
+            failures = failures + 1 if process.failure is not None else 0
             with trio.CancelScope() as self._pause:
-                await trio.sleep(min(self._rng.expovariate(1 / self.pause_mean_s), RESTART_MAX))
+                seconds = min(self._rng.expovariate(1 / self.pause_mean_s), RESTART_MAX)
+                await trio.sleep(seconds if failures < FAILURES_MAX else max(seconds, RESTART_LATE))
 
     def _lose_power(self) -> None:
         if self.power and not self.paused and self.machine.is_up:
