@@ -103,5 +103,8 @@ class Site:
         most = self.limits.remembered_max
         if len(self.rows) <= most:
             return False
-        later = [one for one in self.rows if one.order_id > order_id or one.heard >= order_id]
-        return len(later) + sum(one.done and not one.heard and one.order_id <= order_id for one in self.rows) >= most
+        behind = len(self.rows) - order_id
+        if behind < most:
+            before = self.rows[:order_id]
+            behind += sum(one.heard >= order_id or (one.done and not one.heard) for one in before)
+        return behind >= most
