@@ -9,5 +9,7 @@ from typing import Final
 REGRESSIONS: Final[dict[int, str]] = {
     1091: "the id of a batch was forgotten although one of its orders was open, and the batch was taken again",
     402: "a request by an id that was forgotten and, at that moment, used again: the oracle took -DUPLICATE for wrong",
+    3277: "an answer of a life that had ended was read late, and the oracle held it against the next life",
+    3642: "reports of a commit were heard before its orders were checked, which the oracle took for impossible",
     1331: "a question by the id of a request that came later: the oracle took -NOTFOUND for wrong",
 }

@@ -34,6 +34,7 @@ class Rules:
         self.order_id += 1
         row = Row(self.order_id, new(self.order_id, side, b"1.00"), b"t")
         self.rules.check(row, "an order")
+        self.rules.end()
         return row
 
     def hear(self, row: Row, state: State) -> None:
@@ -119,5 +120,14 @@ def test_what_was_so_a_moment_ago_may_have_been_all_that_was_known(long: Rules, 
 def test_a_state_that_was_changed_in_the_same_commit_binds_nobody_in_it(long: Rules) -> None:
     long.say(REDUCING)
     long.rules.said(None, REDUCING)
-    row = Row(9, new(9, BUY, b"1.00"), b"t")
-    long.rules.check(row, "an order")
+    long.rules.check(Row(9, new(9, BUY, b"1.00"), b"t"), "an order")
+    long.rules.end()
+
+
+def test_what_is_heard_in_the_same_commit_may_have_been_heard_before(long: Rules) -> None:
+    long.say(REDUCING)
+    first = long.place(SELL)
+    long.commit()
+    long.rules.check(Row(9, new(9, SELL, b"1.00"), b"t"), "an order")
+    long.rules.heard(first, first.states[-1], State(CANCELED, 5))
+    long.rules.end()

@@ -60,6 +60,7 @@ class Entries:
                 site.reserved = after
             elif kind == GUARD_END:
                 guards.take_end(site, int.from_bytes(payload, "little"), now)
+        site.trading.end()
         if not site.has_started:
             raise Contradiction("epoch", f"{site.name} commits at {now:.6f}, and has not journaled its start")
         if site.limits.unconfirmed_max and len(site.rows) > site.limits.unconfirmed_max:

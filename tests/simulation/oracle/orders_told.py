@@ -79,9 +79,11 @@ class OrdersTold:
             late = "" if not floor else f", and {floor} was so before"
             raise Contradiction("state", f"{what}; order {row} may be {shown_states(row, floor)}{late}")
         self._check_path(row, pairs, command, what)
-        row.note_known(tick, found)
-        if status != "UNKNOWN":
-            self._site.sure_rows = max(self._site.sure_rows, row.order_id)
+        if self._site.is_up and command.connection.life == self._site.life:
+            # What a life told that has ended meanwhile, the next one may have to hear again.
+            row.note_known(tick, found)
+            if status != "UNKNOWN":
+                self._site.sure_rows = max(self._site.sure_rows, row.order_id)
         return None if status in ("UNKNOWN", "QUEUED") else row
 
     def _row(self, pairs: Pairs, what: str) -> Row | None:

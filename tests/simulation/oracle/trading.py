@@ -48,9 +48,9 @@ class Room:
             del self.seen[0]
 
     def most(self, commit: int) -> int:
-        """That there may have been for one who was checked since the last few commits."""
+        """That others had made of it, for one who was checked since the last few commits."""
         found = [given for at, given in self.seen if at > commit - KNOWN_AFTER]
-        return max([*found, self.given if not found else found[0]]) - self.taken
+        return max(found, default=self.given)
 
 
 class TradingRules:
@@ -62,6 +62,8 @@ class TradingRules:
         self._sure: dict[int | None, int] = {}
         """The mildest that may have held for what is journaled now."""
         self._rooms: dict[Key, Room] = {}
+        self._reduces: list[tuple[Room, int, int, str]] = []
+        """Orders that have to: the room, all that was taken of it with them, and their lots."""
         self._commit = 0
 
     def begin(self, commit: int) -> None:
@@ -82,11 +84,17 @@ class TradingRules:
         if state == HALTED:
             raise Contradiction("halted", f"{what} although trading was halted by a commit before the last one")
         room = self._room((account, instrument, flags & SELL))
-        if state == REDUCING and lots > room.most(self._commit):
-            raise Contradiction(
-                "reducing", f"{what}: {lots} lots, of at most {room.most(self._commit)} that reduced the position"
-            )
         room.taken += lots
+        if state == REDUCING:
+            self._reduces.append((room, room.taken, lots, what))
+
+    def end(self) -> None:
+        """The commit is over: what it has heard may have been heard before its orders. Raises :class:`Contradiction`."""
+        reduces, self._reduces = self._reduces, []
+        for room, taken, lots, what in reduces:
+            most = room.most(self._commit) - (taken - lots)
+            if lots > most:
+                raise Contradiction("reducing", f"{what}: {lots} lots, of at most {most} that reduced the position")
 
     def heard(self, row: Row, old: State, new: State) -> None:
         """A report about an order is journaled."""
