@@ -89,7 +89,7 @@ class TradingRules:
             self._reduces.append((room, room.taken, lots, what))
 
     def end(self) -> None:
-        """The commit is over: what it has heard may have been heard before its orders. Raises :class:`Contradiction`."""
+        """The commit is over: what it has heard may have come before its orders. Raises :class:`Contradiction`."""
         reduces, self._reduces = self._reduces, []
         for room, taken, lots, what in reduces:
             most = room.most(self._commit) - (taken - lots)
