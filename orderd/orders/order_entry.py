@@ -189,7 +189,8 @@ class OrderEntry:
         if request_id is not None:
             known = self._ids.find(request_id)
             if known is not None:
-                if self._content(known) != record:
+                # One that is older than its order was about another one of that number, which is forgotten.
+                if known < order_id or self._content(known) != record:
                     raise Duplicate(f"{request_id.decode()} is another order or request", known)
                 return Request(known, order_id)
         if kind is not Kind.CANCEL:

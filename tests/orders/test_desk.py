@@ -239,6 +239,18 @@ def test_a_forgotten_order_is_new_again() -> None:
     assert client.pairs("ORDER.NEW", "a0", "AAPL", "BUY", 1, "MARKET")["order_id"] == "5"
 
 
+@pytest.mark.parametrize("name", ["7", "seven"])
+def test_a_request_is_none_about_a_newer_order_of_the_same_id(name: str) -> None:
+    client = Site(site_settings(orders_remembered_max=2)).connect()
+    order = ("ORDER.NEW", name, "AAPL", "BUY", 1, "LIMIT", "1.00", "TIF", "GTC")
+    client.pairs(*order)
+    assert client.pairs("ORDER.CANCEL", name, "ID", "r")["status"] == "CANCELED"
+    client.pairs("ORDER.NEW", "b", "AAPL", "BUY", 1, "MARKET")
+    assert client.pairs(*order)["order_id"] == "4", "only the cancel is remembered"
+    assert client.error("ORDER.CANCEL", name, "ID", "r") == "DUPLICATE r is another order or request"
+    assert client.pairs("ORDER.STATUS", name)["status"] == "NEW"
+
+
 def test_many_open_orders_in_a_row_are_gone_through_in_steps() -> None:
     site = Site(site_settings(orders_remembered_max=2))
     client, count = site.connect(), 5 * TRIM_ROWS_AT_ONCE
