@@ -13,5 +13,6 @@ REGRESSIONS: Final[dict[int, str]] = {
     3277: "an answer of a life that had ended was read late, and the oracle held it against the next life",
     3642: "reports of a commit were heard before its orders were checked, which the oracle took for impossible",
     4586: "a cancel by an id that was forgotten and used again told of the newer order before that was durable",
+    8159: "an order of another site expired between a look at the book and the end, which the world had not waited for",
     1331: "a question by the id of a request that came later: the oracle took -NOTFOUND for wrong",
 }

@@ -296,12 +296,13 @@ class World:
         for gateway, auditor in zip(self.gateways, self.auditors, strict=True):
             while not await self._judge_one(gateway, auditor):
                 # An order expired meanwhile, or a day ended.
-                await self._until_quiet(gateway)
+                for one in self.gateways:
+                    await self._until_quiet(one)
         self.oracle.verdict()
 
     async def _judge_one(self, gateway: Gateway, auditor: Auditor) -> bool:
         """Whether all that it shows is of one moment, so that it could be judged."""
-        settled = self.oracle.settled(gateway.name)
+        settled = self._all_settled()
         auditor.close()  # A connection of before may be broken.
         await auditor.read_all()
         auditor.start_anew()
@@ -313,10 +314,14 @@ class World:
         info = fields_of(await console.ask("INFO"))
         console.close()
         auditor.close()
-        if settled is None or self.oracle.settled(gateway.name) != settled:
+        if None in settled or self._all_settled() != settled:
             return False
         self.oracle.final(gateway.name, orders, positions, books, info)
         return True
+
+    def _all_settled(self) -> list[int | None]:
+        """Of each site, since books are of all: the reports that there are, None if some are on their way."""
+        return [self.oracle.settled(gateway.name) for gateway in self.gateways]
 
     async def _book_of(self, console: Console, symbol: str) -> Any:
         """An engine that was started again while nothing was under way is found to have been by asking it."""
