@@ -14,5 +14,7 @@ REGRESSIONS: Final[dict[int, str]] = {
     3642: "reports of a commit were heard before its orders were checked, which the oracle took for impossible",
     4586: "a cancel by an id that was forgotten and used again told of the newer order before that was durable",
     8159: "an order of another site expired between a look at the book and the end, which the world had not waited for",
+    9317: "an end that cut a client off after exactly as long as the oracle allowed",
+    9507: "the id of a forgotten order was that of a request, and the oracle took it for the order's",
     1331: "a question by the id of a request that came later: the oracle took -NOTFOUND for wrong",
 }

@@ -5,6 +5,8 @@ from typing import Any
 import attrs
 
 UNBOUNDED = 1 << 60
+SLACK_S = 0.0005
+"""Times are compared with that much room."""
 
 
 @attrs.frozen
@@ -33,7 +35,7 @@ class SiteLimits:
             executions_kept=settings.executions.kept,
             unconfirmed_max=most + 2 * spare,
             reply_timeout_s=settings.reply_timeout_ms / 1000,
-            close_s=settings.shutdown_timeout_ms / 1000 * 0.15,
+            close_s=settings.shutdown_timeout_ms / 1000 * 0.15 - SLACK_S,
             is_silent_mode=settings.mode == "fire-and-forget",
         )
 

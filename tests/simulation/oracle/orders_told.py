@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from tests.simulation.oracle.errors import Contradiction
-from tests.simulation.oracle.limits import UNBOUNDED
+from tests.simulation.oracle.limits import SLACK_S, UNBOUNDED
 from tests.simulation.oracle.rows import NAMES_BY_REASON, QUEUED, STATUSES, Row, State
 from tests.simulation.oracle.site import Site
 from tests.simulation.oracle.talk import Command
 
 Pairs = dict[str, str]
 UNKNOWN_REASONS: Final = ("NOT_SENT", "SENT", "JOURNAL", "FORGOTTEN")
-SLACK_S: Final = 0.0005
 
 
 def pairs_of(reply: Any) -> Pairs:

@@ -93,11 +93,11 @@ class Replies:
 
     def _named(self, name: bytes) -> Row | None:
         """The order that an id leads to: its own, or that of a request about it."""
-        site = self._site
-        if name in site.names:
-            return site.names[name]
-        request = site.requests.get(name)
-        return request.target if request is not None else None
+        order, request = self._site.names.get(name), self._site.requests.get(name)
+        if order is None or (request is not None and request.order_id > order.order_id):
+            # The id of an order that is forgotten may be that of a request by now.
+            return request.target if request is not None else None
+        return order
 
     def _duplicate(self, command: Command, what: str) -> None:
         """Only other content is one, and only what is durable counts."""
