@@ -47,8 +47,9 @@ def at_orderd(stage: Stage) -> None:
 class Series:
     """Quiet and flooded stretches in turns, and what came of them."""
 
-    quiet_ms: list[float] = attrs.field(factory=list)
-    flooded_ms: list[float] = attrs.field(factory=list)
+    quiet: list[list[float]] = attrs.field(factory=list)
+    """Of each stretch, how long its orders took, in milliseconds."""
+    flooded: list[list[float]] = attrs.field(factory=list)
     sent: float = 0.0
     answered: float = 0.0
     seconds: float = 0.0
@@ -62,11 +63,22 @@ class Series:
 
     @property
     def p99_ms(self) -> tuple[float, float]:
-        """Of honest orders, without and with the flood."""
+        """Of honest orders, without and with the flood: the median of the stretches, as a moment may stall any."""
         before, during = (
-            statistics.quantiles(took, n=100)[98] if len(took) > 1 else 0.0 for took in (self.quiet_ms, self.flooded_ms)
+            statistics.median([statistics.quantiles(took, n=100)[98] for took in stretches if len(took) > 1] or [0.0])
+            for stretches in (self.quiet, self.flooded)
         )
         return before, during
+
+    @property
+    def quiet_ms(self) -> list[float]:
+        """Of all stretches without the flood."""
+        return [took for stretch in self.quiet for took in stretch]
+
+    @property
+    def flooded_ms(self) -> list[float]:
+        """Of all with it."""
+        return [took for stretch in self.flooded for took in stretch]
 
     @property
     def is_slow(self) -> bool:
@@ -96,13 +108,13 @@ def _series(arena: Arena, count: int, *, to_engine: bool) -> Series:
     victim = arena.process("engine" if to_engine else "orderd")
     for _ in range(count):
         started = cpu_s(victim)
-        series.quiet_ms += _stretch(arena)
+        series.quiet.append(_stretch(arena))
         series.busy_s[0] += cpu_s(victim) - started
         flood = _flood(arena, to_engine=to_engine)
         with arena.fault():
             time.sleep(SETTLE_S)
             started = cpu_s(victim)
-            series.flooded_ms += _stretch(arena)
+            series.flooded.append(_stretch(arena))
             series.busy_s[1] += cpu_s(victim) - started
             found = flood.end()
         series.sent += found["sent"]
